@@ -1,0 +1,1 @@
+"""Sink workers for RabbitMQ that do not lose data."""

@@ -1,0 +1,81 @@
+"""Every exception Penstock raises on purpose.
+
+PenstockError
+├── UsageError             the caller or the settings are wrong; the message names what and how to mend it (exit code 2)
+│   └── SettingsError
+├── TopologyError          the broker's queues or exchanges are not as the worker needs them
+│   └── TopologyMissing    one of them does not exist
+├── LinkError              the broker cannot be reached or the channel is gone
+│   └── PublishError       a message was refused, returned or not confirmed in time
+├── FuseBlown              too many records are refused: the worker pauses
+└── SinkError
+    ├── BatchError         the sink refuses records of this batch, named or not
+    └── SinkUnavailable    the endpoint cannot serve now: an outage, never a fault of the data
+        └── ConnectionLost the connection broke during a write: what was written is not known
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.outcome import Refusal
+
+
+class PenstockError(Exception):
+    """Root of all errors raised on purpose; its text is fit for one line on a terminal."""
+
+
+class UsageError(PenstockError):
+    """The caller asked for something that cannot be done; the text says how to mend it."""
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, missing or has a value that cannot be used."""
+
+
+class TopologyError(PenstockError):
+    """A queue or exchange is missing, or exists with other arguments than the worker needs."""
+
+
+class TopologyMissing(TopologyError):
+    """A queue or exchange does not exist."""
+
+
+class LinkError(PenstockError):
+    """The broker cannot be reached, refuses the login, or the channel is gone."""
+
+
+class PublishError(LinkError):
+    """A publish was returned as unroutable, refused by the broker, or not confirmed in time."""
+
+
+class FuseBlown(PenstockError):
+    """More records are refused than the fuse allows; nothing of the batch was settled."""
+
+
+class SinkError(PenstockError):
+    """Root of what a sink may raise."""
+
+
+class BatchError(SinkError):
+    """The sink refuses records of a batch; nothing of the batch was written.
+
+    `refusal` says why and whether for good (Poison) or for now (Transient). `positions` are the
+    positions in the batch that are at fault; empty means the sink cannot tell, so all failed.
+    """
+
+    def __init__(self, refusal: Refusal, positions: Sequence[int] = ()) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+        self.positions = tuple(positions)
+
+
+class SinkUnavailable(SinkError):
+    """The endpoint cannot serve now. An outage is not an outcome: nobody settles anything."""
+
+
+class ConnectionLost(SinkUnavailable):
+    """The connection broke during a write; the batch may or may not have been committed."""

@@ -1,0 +1,50 @@
+"""What became of a record: a closed union. `settlement.settlement_for` says what follows from each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Committed by the sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The sink already holds its key, its content hash or a strictly newer version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A later full-state record of the same natural key in the batch stands for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Cannot be decoded, validated or stored, now or ever.
+
+    `reason` is a short stable word for metrics and grouping; `error_class` the name of the error
+    (an exception class or a server's error code); `message` the full text.
+    """
+
+    reason: str
+    error_class: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transient:
+    """This record's turn failed for a passing reason. The fields are those of Poison."""
+
+    reason: str
+    error_class: str
+    message: str
+
+
+Refusal = Poison | Transient
+Outcome = Written | Duplicate | Superseded | Poison | Transient
+
+WRITTEN = Written()
+DUPLICATE = Duplicate()
+SUPERSEDED = Superseded()
