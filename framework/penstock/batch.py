@@ -1,0 +1,100 @@
+"""Deliveries wait here, are taken as batches, and are collapsed to one record a natural key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from penstock.clock import Clock
+    from penstock.delivery import Delivery
+    from penstock.record import Record
+    from penstock.settings import BatchSettings
+
+
+class Buffer:
+    """What the broker has sent and nobody has taken yet, in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.byte_size = 0
+        self._deliveries: deque[Delivery] = deque()
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    @property
+    def oldest(self) -> Delivery | None:
+        """The delivery that has waited longest."""
+        return self._deliveries[0] if self._deliveries else None
+
+    def put(self, delivery: Delivery) -> None:
+        """Append a delivery and wake the taker."""
+        self._deliveries.append(delivery)
+        self.byte_size += len(delivery.body)
+        self._changed.set()
+
+    def clear(self) -> None:
+        """Forget everything: the channel it came on is gone and the broker sends it again."""
+        self._deliveries.clear()
+        self.byte_size = 0
+
+    def wake(self) -> None:
+        """Make `take` return what there is, be it nothing."""
+        self._changed.set()
+
+    async def take(self, full: BatchSettings) -> list[Delivery]:
+        """The next batch: full by count or bytes, or as it is after `period` seconds from its first delivery.
+
+        On an idle queue, where nothing has come for a period, the first delivery does not wait: it
+        leaves at once with whatever came in the same read. Empty when woken with nothing there.
+        """
+        if not self._deliveries:
+            since = self._clock.monotonic()
+            self._changed.clear()
+            await self._changed.wait()
+            idle = self._clock.monotonic() - since >= full.period
+        else:
+            idle = False
+        if idle:
+            await asyncio.sleep(0)
+        else:
+            await self._fill(full)
+        taken: list[Delivery] = []
+        size = 0
+        while self._deliveries and len(taken) < full.count and size < full.byte_size:
+            delivery = self._deliveries.popleft()
+            taken.append(delivery)
+            size += len(delivery.body)
+        self.byte_size -= size
+        return taken
+
+    async def _fill(self, full: BatchSettings) -> None:
+        """Wait until there is a full batch, `period` has passed, or somebody wakes us."""
+        deadline = self._clock.monotonic() + full.period
+        while self._deliveries and len(self._deliveries) < full.count and self.byte_size < full.byte_size:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(deadline - self._clock.monotonic()):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+
+def collapse(records: Sequence[Record]) -> list[list[int]]:
+    """Group the positions of records by natural key; the last of each group is its carrier, which stands for the rest.
+
+    The carrier is the record with the highest version, else the last one; behind it in the group the
+    others stand in the same order, so that the next best is next when the carrier fails.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for position, record in enumerate(records):
+        groups.setdefault(record.natural_key, []).append(position)
+    for group in groups.values():
+        if len(group) > 1 and all(records[position].version is not None for position in group):
+            group.sort(key=lambda position: (records[position].version or 0, position))
+    return list(groups.values())

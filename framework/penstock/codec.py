@@ -1,0 +1,83 @@
+"""Decode and validate: a Delivery becomes a Record or Poison. Nothing in a body can raise out of here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from penstock.idempotency import content_hash, key_of
+from penstock.outcome import Poison
+from penstock.record import Record
+
+if TYPE_CHECKING:
+    from penstock.delivery import Delivery
+    from penstock.settings import Limits
+    from penstock.worker import Worker
+
+
+class Codec:
+    """Decodes the deliveries of one worker."""
+
+    def __init__(self, worker: Worker, limits: Limits) -> None:
+        self._worker = worker
+        self._limits = limits
+        self._model: TypeAdapter[Any] = TypeAdapter(worker.model)
+
+    def decode(self, delivery: Delivery) -> Record | Poison:
+        """The record of a delivery, or why there is none: too_large, not_json, too_deep, invalid, unmappable."""
+        worker = self._worker
+        body = delivery.body
+        if len(body) > self._limits.body_bytes:
+            text = f"the body has {len(body)} bytes; limits.body_bytes is {self._limits.body_bytes}"
+            return Poison("too_large", "BodyTooLarge", text)
+        try:
+            document = from_json(body, allow_inf_nan=False)
+        except ValueError as error:
+            reason = "too_deep" if "recursion limit" in str(error) else "not_json"
+            return Poison(reason, type(error).__name__, str(error))
+        # An open bracket may stand in a string, so that their number is only an upper bound of the depth.
+        depth_limit = self._limits.depth
+        if body.count(b"[") + body.count(b"{") > depth_limit and deeper_than(document, depth_limit):
+            return Poison("too_deep", "TooDeep", f"the body is nested deeper than limits.depth = {depth_limit}")
+        try:
+            # Validated from the bytes, so that a strict model gets JSON's rules (a date is text there).
+            value = self._model.validate_json(body)
+        except ValidationError as error:
+            return Poison("invalid", "ValidationError", explain(error))
+        try:
+            row = worker.mapping(value)
+            version = worker.version(value)
+            natural_key = worker.natural_key(value)
+        except Exception as error:  # noqa: BLE001 a mapping is the user's code; the fuse stops one that is broken for all
+            return Poison("unmappable", type(error).__name__, str(error))
+        return Record(
+            delivery,
+            row,
+            natural_key,
+            key_of(delivery.properties.headers, document, worker.key_fields),
+            content_hash(row, version, worker.mapping_version),
+            version,
+        )
+
+
+def deeper_than(document: Any, limit: int) -> bool:
+    """Whether lists and objects are nested more than `limit` deep. Walks level by level, without recursion."""
+    level = [document] if isinstance(document, (dict, list)) else []
+    for _ in range(limit):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return bool(level)
+
+
+def explain(error: ValidationError) -> str:
+    """The errors of a model as `field: what is wrong`, without any value of the record."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'record'}: {problem['msg']}" for problem in problems)

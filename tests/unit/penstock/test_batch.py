@@ -1,0 +1,102 @@
+"""Taking batches, and collapsing them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.batch import Buffer, collapse
+from penstock.clock import SystemClock
+from penstock.settings import BatchSettings
+from penstock.testing import make_delivery, make_record
+
+
+def filled(count: int, body: bytes = b"x") -> Buffer:
+    buffer = Buffer(SystemClock())
+    for tag in range(1, count + 1):
+        buffer.put(make_delivery(body, tag=tag))
+    return buffer
+
+
+async def test_a_batch_is_full_by_count() -> None:
+    buffer = filled(5)
+    taken = await buffer.take(BatchSettings(count=3, period=60))
+    assert [delivery.tag for delivery in taken] == [1, 2, 3]
+    assert (len(buffer), buffer.byte_size) == (2, 2)
+
+
+async def test_a_batch_is_full_by_bytes() -> None:
+    buffer = filled(5, b"x" * 10)
+    taken = await buffer.take(BatchSettings(count=100, byte_size=25, period=60))
+    assert [delivery.tag for delivery in taken] == [1, 2, 3]
+
+
+async def test_what_there_is_leaves_after_the_period() -> None:
+    taken = await filled(2).take(BatchSettings(count=100, period=0.01))
+    assert len(taken) == 2
+
+
+async def test_a_lone_message_on_an_idle_queue_does_not_wait_for_the_period() -> None:
+    buffer = Buffer(IdleClock())
+    taking = asyncio.create_task(buffer.take(BatchSettings(count=100, period=3600)))
+    await asyncio.sleep(0)
+    buffer.put(make_delivery(tag=1))
+    async with asyncio.timeout(5):
+        assert [delivery.tag for delivery in await taking] == [1]
+
+
+class IdleClock:
+    """Between two looks at it more than any period has passed."""
+
+    def __init__(self) -> None:
+        self._time = 0.0
+
+    def monotonic(self) -> float:
+        self._time += 10_000
+        return self._time
+
+
+async def test_waking_gives_what_there_is() -> None:
+    empty = Buffer(SystemClock())
+    taking = asyncio.create_task(empty.take(BatchSettings(period=0)))
+    await asyncio.sleep(0)
+    empty.wake()
+    async with asyncio.timeout(5):
+        assert await taking == []
+
+
+async def test_clearing_forgets_everything() -> None:
+    buffer = filled(3)
+    buffer.clear()
+    assert (len(buffer), buffer.byte_size, buffer.oldest) == (0, 0, None)
+
+
+KEYS = st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 3)), max_size=12)
+
+
+@given(KEYS)
+def test_each_group_is_carried_by_its_newest(keys: list[tuple[str, int | None]]) -> None:
+    records = [make_record({}, name, version=version) for name, version in keys]
+    groups = collapse(records)
+    assert sorted(position for group in groups for position in group) == list(range(len(records)))
+    for group in groups:
+        assert len({records[position].natural_key for position in group}) == 1
+        versions = [records[position].version for position in group]
+        if None in versions:
+            assert group == sorted(group)
+        else:
+            assert versions == sorted(versions, key=lambda version: version or 0)
+            newest = [position for position in group if records[position].version == versions[-1]]
+            assert group[-1] == max(newest)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+async def test_deliveries_keep_their_order(count: int) -> None:
+    buffer = filled(20)
+    tags: list[int] = []
+    while len(buffer):
+        tags += [delivery.tag for delivery in await buffer.take(BatchSettings(count=count, period=0))]
+    assert tags == list(range(1, 21))

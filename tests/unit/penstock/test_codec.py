@@ -1,0 +1,118 @@
+"""Decode and validate."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from penstock.codec import Codec, deeper_than
+from penstock.outcome import Poison
+from penstock.record import Record
+from penstock.settings import Limits
+from penstock.sink import Endpoint
+from penstock.testing import MemorySink, make_delivery
+from penstock.worker import Worker
+
+
+class Order(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    id: int
+    day: datetime.date | None = None
+    version: int | None = None
+    lines: Any = None
+
+
+def mapping(order: Order) -> dict[str, Any]:
+    if order.id < 0:
+        raise ValueError("orders have positive numbers")
+    return {"id": order.id}
+
+
+WORKER = Worker(
+    name="orders",
+    model=Order,
+    natural_key=lambda order: order.id,
+    mapping=mapping,
+    sink=lambda _worker, _settings: MemorySink(),
+    endpoints=lambda _settings: [Endpoint("memory", "")],
+)
+
+
+def decode(body: bytes, **limits: int) -> Record | Poison:
+    return Codec(WORKER, Limits(**limits)).decode(make_delivery(body))
+
+
+def reason(body: bytes, **limits: int) -> str:
+    outcome = decode(body, **limits)
+    assert isinstance(outcome, Poison)
+    return outcome.reason
+
+
+def test_a_good_body_becomes_a_record() -> None:
+    record = decode(b'{"id": 7, "day": "2026-11-22", "version": 3}')
+    assert isinstance(record, Record)
+    assert (record.natural_key, record.row, record.version) == (7, {"id": 7}, 3)
+    assert len(record.key) == len(record.content_hash) == 64
+
+
+def test_the_publishers_key_wins() -> None:
+    delivery = make_delivery(b'{"id": 7}')
+    delivery.properties.headers = {"penstock-key": "order-7"}
+    record = Codec(WORKER, Limits()).decode(delivery)
+    assert isinstance(record, Record)
+    assert record.key == "order-7"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "not_json"),
+        (b"not json", "not_json"),
+        (b'{"id": 1', "not_json"),
+        (b'{"id": NaN}', "not_json"),
+        (b'{"id": "\xff"}', "not_json"),
+        (b'{"id": "\\ud800"}', "not_json"),
+        (b"[" * 10_000 + b"]" * 10_000, "too_deep"),
+        (b'{"id": 1, "lines": ' + b"[" * 150 + b"]" * 150 + b"}", "too_deep"),
+        (b"[]", "invalid"),
+        (b'{"id": "x"}', "invalid"),
+        (b'{"id": -1}', "unmappable"),
+    ],
+)
+def test_a_bad_body_is_poison_with_its_reason(body: bytes, expected: str) -> None:
+    assert reason(body) == expected
+
+
+def test_a_large_body_is_refused_unread() -> None:
+    assert reason(b'{"id": 1, "lines": "' + b"x" * 2000 + b'"}', body_bytes=1000) == "too_large"
+
+
+def test_the_model_names_the_field_and_never_the_value() -> None:
+    outcome = decode(b'{"id": "secret-value"}')
+    assert isinstance(outcome, Poison)
+    assert outcome.message.startswith("id: ")
+    assert "secret-value" not in outcome.message
+
+
+def test_brackets_in_text_are_not_depth() -> None:
+    assert isinstance(decode(json.dumps({"id": 1, "lines": "[" * 5000}).encode()), Record)
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.booleans())
+def test_depth_is_counted_exactly(depth: int, limit: int, in_object: bool) -> None:
+    document: Any = 1
+    for _ in range(depth):
+        document = {"a": document} if in_object else [document, 2]
+    assert deeper_than(document, limit) == (depth > limit)
+
+
+@given(st.binary(max_size=200))
+def test_no_body_raises(body: bytes) -> None:
+    assert isinstance(decode(body), Record | Poison)

@@ -1,0 +1,226 @@
+"""The writer against a sink in memory: bisection, retries, outages, supersession."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.breaker import Breaker
+from penstock.errors import BatchError, ConnectionLost, FuseBlown, SinkUnavailable
+from penstock.fuse import Fuse
+from penstock.metrics import Metrics
+from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Poison, Transient
+from penstock.settings import BreakerSettings, FuseSettings, RetrySettings, Settings
+from penstock.sink import Endpoint
+from penstock.testing import MemorySink, make_record
+from penstock.writer import Writer
+from support.clock import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.outcome import Outcome, Refusal
+    from penstock.record import Batch, Record
+    from penstock.worker import Mode
+
+POISON = Poison("constraint", "23502", "null value")
+TRANSIENT = Transient("deadlock", "40P01", "deadlock detected")
+SETTINGS = Settings(
+    fuse=FuseSettings(percent=100), retry=RetrySettings(write_timeout=0.2), breaker=BreakerSettings(failures=3)
+)
+
+
+@dataclass
+class Bench:
+    """A writer on a sink in memory, with all that a test looks at."""
+
+    sink: MemorySink = field(default_factory=MemorySink)
+    mode: Mode = "upsert"
+    settings: Settings = SETTINGS
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        metrics = Metrics("w")
+        self.breaker = Breaker("primary", self.settings.breaker, self.clock, metrics)
+        self.fuse = Fuse(self.settings.fuse)
+        self.writer = Writer(
+            self.sink,
+            Endpoint("primary", "memory:"),
+            self.mode,
+            self.settings,
+            breaker=self.breaker,
+            fuse=self.fuse,
+            clock=self.clock,
+            metrics=metrics,
+        )
+
+    async def write(self, records: Sequence[Record], refused: int = 0) -> list[Outcome]:
+        await self.writer.open()
+        return await self.writer.write(records, refused)
+
+
+def records(*names: str) -> list[Record]:
+    return [make_record({"n": number}, name) for number, name in enumerate(names)]
+
+
+class FailingSink(MemorySink):
+    """Raises the given errors first, one a write."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.opens = 0
+
+    async def open(self, endpoint: Endpoint) -> None:
+        self.opens += 1
+        await super().open(endpoint)
+
+    async def write(self, batch: Batch) -> Sequence[Outcome]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().write(batch)
+
+
+@given(st.sets(st.integers(0, 39)), st.booleans())
+async def test_exactly_the_bad_records_are_poison(bad: set[int], named: bool) -> None:
+    names = [f"r{number}" for number in range(40)]
+
+    class Choosy(MemorySink):
+        async def write(self, batch: Batch) -> Sequence[Outcome]:
+            positions = [i for i, record in enumerate(batch.records) if record.row["n"] in bad]
+            if positions:
+                raise BatchError(POISON, positions if named else ())
+            return await super().write(batch)
+
+    bench = Bench(Choosy())
+    outcomes = await bench.write(records(*names))
+    assert outcomes == [POISON if number in bad else WRITTEN for number in range(40)]
+    assert set(bench.sink.states) == {f"r{number}" for number in range(40) if number not in bad}
+
+
+async def test_a_passing_failure_is_tried_again_in_place() -> None:
+    bench = Bench(FailingSink(BatchError(TRANSIENT), BatchError(TRANSIENT)))
+    assert await bench.write(records("a", "b")) == [WRITTEN, WRITTEN]
+    assert bench.clock.slept == [0.5, 1.0]
+
+
+async def test_a_record_that_never_gets_its_turn_is_given_up_alone() -> None:
+    bench = Bench(MemorySink(refuses=lambda record: TRANSIENT if record.natural_key == "b" else None))
+    assert await bench.write(records("a", "b", "c")) == [WRITTEN, TRANSIENT, WRITTEN]
+
+
+async def test_the_newest_of_a_key_stands_for_the_others() -> None:
+    batch = [make_record({"v": v}, "a", version=v) for v in (1, 3, 2)]
+    bench = Bench()
+    assert await bench.write(batch) == [SUPERSEDED, WRITTEN, SUPERSEDED]
+    assert bench.sink.states["a"].version == 3
+
+
+async def test_when_the_newest_is_refused_the_next_is_written() -> None:
+    def refuses(record: Record) -> Refusal | None:
+        return POISON if record.version in {3, 4} else None
+
+    batch = [make_record({"v": v}, "a", version=v) for v in (1, 3, 2, 4)]
+    bench = Bench(MemorySink(refuses=refuses))
+    assert await bench.write(batch) == [SUPERSEDED, POISON, WRITTEN, POISON]
+    assert bench.sink.states["a"].version == 2
+
+
+@pytest.mark.parametrize("mode", ["append", "update"])
+async def test_only_upsert_collapses(mode: Mode) -> None:
+    bench = Bench(MemorySink(mode), mode)
+    assert await bench.write(records("a", "a")) == [WRITTEN, WRITTEN]
+
+
+async def test_a_second_writing_is_all_duplicates() -> None:
+    bench = Bench()
+    batch = records("a", "b")
+    await bench.write(batch)
+    assert await bench.write(batch) == [DUPLICATE, DUPLICATE]
+
+
+async def test_a_lost_connection_is_met_once_on_a_fresh_pool() -> None:
+    sink = FailingSink(ConnectionLost("reset by peer"))
+    bench = Bench(sink)
+    assert await bench.write(records("a")) == [WRITTEN]
+    assert sink.opens == 2
+    assert bench.breaker.state == "closed"
+
+
+async def test_a_connection_lost_twice_opens_the_breaker_at_once() -> None:
+    bench = Bench(FailingSink(ConnectionLost("one"), ConnectionLost("two")))
+    with pytest.raises(ConnectionLost, match="two"):
+        await bench.write(records("a"))
+    assert bench.breaker.state == "open"
+
+
+async def test_other_outages_open_it_after_so_many_in_a_row() -> None:
+    bench = Bench(FailingSink(*[SinkUnavailable("disk full")] * 3))
+    with pytest.raises(SinkUnavailable, match="disk full"):
+        await bench.write(records("a"))
+    assert bench.clock.slept == [0.5, 1.0]
+    assert bench.breaker.state == "open"
+
+
+async def test_what_is_not_classified_is_an_outage_and_never_poison() -> None:
+    bench = Bench(FailingSink(*[ZeroDivisionError("a bug")] * 3))
+    with pytest.raises(SinkUnavailable, match="unclassified ZeroDivisionError: a bug"):
+        await bench.write(records("a"))
+
+
+async def test_a_write_without_an_answer_is_an_outage() -> None:
+    class Frozen(MemorySink):
+        async def write(self, batch: Batch) -> Sequence[Outcome]:
+            await asyncio.Event().wait()
+            return await super().write(batch)
+
+    bench = Bench(Frozen())
+    with pytest.raises(ConnectionLost, match=r"primary did not answer a write within 0\.2 s"):
+        await bench.write(records("a"))
+
+
+async def test_a_sink_that_miscounts_is_an_outage() -> None:
+    class Miscounting(MemorySink):
+        async def write(self, batch: Batch) -> Sequence[Outcome]:
+            return [WRITTEN]
+
+    bench = Bench(Miscounting())
+    with pytest.raises(SinkUnavailable, match="1 outcomes for 2 records"):
+        await bench.write(records("a", "b"))
+    assert bench.breaker.state == "open"
+
+
+async def test_recovery_probes_one_at_a_time_and_the_next_write_decides() -> None:
+    bench = Bench()
+    await bench.writer.open()
+    bench.breaker.trip(ConnectionError("gone"))
+    bench.sink.outage = SinkUnavailable("still gone")
+    recovering = asyncio.create_task(bench.writer.recover())
+    while len(bench.clock.slept) < 3:
+        await asyncio.sleep(0)
+    bench.sink.outage = None
+    await recovering
+    assert bench.breaker.state == "half_open"
+    assert all(30 <= seconds <= 60 for seconds in bench.clock.slept)
+    assert await bench.writer.write(records("a")) == [WRITTEN]
+    assert bench.breaker.state == "closed"
+
+
+async def test_the_fuse_blows_within_a_batch_before_anything_is_settled() -> None:
+    settings = SETTINGS.model_copy(update={"fuse": FuseSettings(window=20, percent=20)})
+    bench = Bench(MemorySink(refuses=lambda _: POISON), settings=settings)
+    with pytest.raises(FuseBlown, match="constraint: null value"):
+        await bench.write(records(*"abcdefgh"))
+
+
+async def test_records_that_could_not_be_decoded_count_for_the_fuse() -> None:
+    settings = SETTINGS.model_copy(update={"fuse": FuseSettings(window=20, percent=20)})
+    bench: Any = Bench(settings=settings)
+    with pytest.raises(FuseBlown):
+        await bench.write(records("a"), refused=5)
+    assert bench.sink.batches == []
