@@ -1,0 +1,130 @@
+"""Connections, channels and topology: what every part that talks to RabbitMQ begins with.
+
+All failures of the client library come out as LinkError, with the setting that mends them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Literal
+
+import aio_pika
+from aiormq.channel import Channel
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+
+from penstock.errors import LinkError, TopologyError, TopologyMissing
+from penstock.settings import describe, rabbitmq_url
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aio_pika.abc import AbstractConnection
+    from pamqp.common import FieldValue
+
+    from penstock.settings import RabbitMQ
+    from penstock.topology import Topology
+
+#: What the client library raises when the broker, the channel or the network fails.
+BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
+#: Seconds for a request on a channel, and for each step of closing.
+REQUEST_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 2.0
+
+
+async def connect(settings: RabbitMQ, name: str) -> AbstractConnection:
+    """A new connection; `name` is what the broker's operators see. Raises LinkError naming the setting to mend."""
+    url = rabbitmq_url(settings)
+    where = describe(url)
+    try:
+        return await aio_pika.connect(
+            url, timeout=settings.connect_timeout, client_properties={"connection_name": f"penstock {name}"}
+        )
+    except ProbableAuthenticationError as error:
+        text = f"RabbitMQ at {where} refuses the login: check RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or RABBITMQ_URL)"
+        raise LinkError(text) from error
+    except BROKER_ERRORS as error:
+        why = f"no answer within {settings.connect_timeout:g} s" if isinstance(error, TimeoutError) else str(error)
+        text = f"cannot connect to RabbitMQ at {where}: {why}: check RABBITMQ_HOST (or RABBITMQ_URL)"
+        raise LinkError(text) from error
+
+
+@contextlib.asynccontextmanager
+async def request(what: str, seconds: float = REQUEST_TIMEOUT) -> AsyncIterator[None]:
+    """Bounds what is asked of the broker in time, and turns every failure into LinkError."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise LinkError(f"{what}: the broker did not answer within {seconds:g} s") from error
+    except BROKER_ERRORS as error:
+        raise LinkError(f"{what}: {error}") from error
+    except asyncio.CancelledError as error:
+        # The client library cancels what waits on a channel that is lost: no cancellation of this task.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LinkError(f"{what}: the channel was lost") from error
+
+
+async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Channel:
+    """A channel as the protocol has it. With `confirms`, a returned or refused publish raises. Raises LinkError."""
+    async with request("cannot open a channel"):
+        channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+        await channel.initialize()
+        underlay = await channel.get_underlay_channel()
+    if not isinstance(underlay, Channel):
+        raise LinkError(f"cannot use a channel of type {type(underlay).__name__}: another aiormq than the tested one?")
+    return underlay
+
+
+async def close(closable: Channel | AbstractConnection) -> None:
+    """Close in bounded time; what cannot be closed is lost already."""
+    with contextlib.suppress(LinkError):
+        async with request("cannot close", CLOSE_TIMEOUT):
+            await closable.close()
+
+
+#: What to do with a topology: make it; see that all of it exists; compare the queues that exist with it; nothing.
+TopologyMode = Literal["declare", "check", "compare", "none"]
+
+
+async def ensure_topology(connection: AbstractConnection, topology: Topology, mode: TopologyMode) -> None:
+    """Declare, check or compare the queues, exchanges and bindings of a worker; only `declare` creates anything.
+
+    Raises TopologyMissing, TopologyError naming queue and argument, LinkError when the broker is away.
+    """
+    if mode == "none":
+        return
+    channel = await open_channel(connection, confirms=False)
+    try:
+        async with request("the topology cannot be declared"):
+            await _declare(channel, topology, mode)
+    except LinkError as error:
+        match error.__cause__:
+            case ChannelPreconditionFailed() | ChannelAccessRefused() as cause:
+                mend = "Change the setting or delete the queue, or take it as it is with PENSTOCK_QUEUE__TOPOLOGY=check"
+                raise TopologyError(f"{cause}. {mend}") from error
+            case ChannelNotFoundEntity() as cause:
+                raise TopologyMissing(f"{cause}. Create it, or set PENSTOCK_QUEUE__TOPOLOGY=declare") from error
+            case _:
+                raise
+    finally:
+        await close(channel)
+
+
+async def _declare(channel: Channel, topology: Topology, mode: TopologyMode) -> None:
+    for binding in topology.bindings:
+        kind = binding.exchange_type
+        await channel.exchange_declare(binding.exchange, exchange_type=kind, durable=True, passive=mode != "declare")
+    for queue in (topology.dead_letter_queue, topology.queue):
+        arguments: dict[str, FieldValue] = dict(queue.arguments)
+        await channel.queue_declare(queue.name, durable=True, passive=mode == "check", arguments=arguments)
+    for binding in topology.bindings if mode == "declare" else ():
+        await channel.queue_bind(topology.queue.name, binding.exchange, binding.routing_key)

@@ -1,0 +1,215 @@
+"""The data path, whole: take a batch, decode it, write it, settle it. Read this file first.
+
+    link → buffer          Delivery     settleable before anything is decoded
+    codec.decode           Record | Poison
+    writer.write           Outcome      one per record, or an outage, in which nothing is settled
+    settler.settle         Ack | DeadLetter
+
+An outage is not an outcome: the batch is held, the consumer paused, the endpoint probed, the same
+batch written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import structlog
+
+from penstock.errors import FuseBlown, SinkUnavailable
+from penstock.outcome import Duplicate, Poison, Transient
+from penstock.record import Record
+from penstock.retry import backoff
+from penstock.settlement import Decided
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from typing import Any
+
+    from penstock.batch import Buffer
+    from penstock.clock import Clock
+    from penstock.codec import Codec
+    from penstock.delivery import Delivery
+    from penstock.fuse import Fuse
+    from penstock.link import Link
+    from penstock.metrics import Metrics
+    from penstock.outcome import Outcome
+    from penstock.settings import Settings
+    from penstock.settlement import Settler
+    from penstock.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+
+class Consumer:
+    """Carries the deliveries of one queue into one sink, one batch after the other."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        buffer: Buffer,
+        link: Link,
+        writer: Writer,
+        settler: Settler,
+        *,
+        fuse: Fuse,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.settings = settings
+        #: The deliveries of the batch in hand.
+        self.held: Sequence[Delivery] = ()
+        #: Why the consumer waits, in one line; empty while it works.
+        self.trouble = ""
+        self._codec = codec
+        self._buffer = buffer
+        self._link = link
+        self._writer = writer
+        self._settler = settler
+        self._fuse = fuse
+        self._clock = clock
+        self._metrics = metrics
+        self._stopping = asyncio.Event()
+        self._reloaded = asyncio.Event()
+        self._given_up = False
+
+    async def run(self) -> None:
+        """Work until `stop` has been called and everything held is settled, or cannot be."""
+        while not (self._stopping.is_set() and (self._given_up or len(self._buffer) == 0)):
+            deliveries = await self._buffer.take(self.settings.batch)
+            decoded: list[Record | Poison] = []
+            records: list[Record] = []
+            for delivery in deliveries:
+                result = self._codec.decode(delivery)
+                decoded.append(result)
+                if isinstance(result, Record):
+                    records.append(result)
+            self.held = deliveries
+            while self.held:
+                try:
+                    outcomes = await self._writer.write(records, len(decoded) - len(records))
+                except (SinkUnavailable, FuseBlown) as error:
+                    self.held = deliveries if await self._hold(error) else ()
+                else:
+                    await self._written()
+                    await self._settle(decided(deliveries, decoded, outcomes))
+                    self.held = ()
+
+    async def stop(self) -> None:
+        """Drain: cancel the consumer, then let `run` finish what has arrived."""
+        await self._link.pause("stopping")
+        self._stopping.set()
+        self._buffer.wake()
+
+    def reload(self, settings: Settings) -> None:
+        """Take new settings; a blown fuse is tried again at once."""
+        self.settings = settings
+        self._reloaded.set()
+
+    # Outages.
+
+    async def _hold(self, error: SinkUnavailable | FuseBlown) -> bool:
+        """Pause until the cause is gone. True: write the held batch again. False: it is not ours any more.
+
+        It is not when its channel was lost, when it was held longer than hold_seconds (then it is given
+        back), and at the end of the process.
+        """
+        reason = "fuse" if isinstance(error, FuseBlown) else "sink"
+        self.trouble = str(error)
+        log.error("paused", reason=reason, error=str(error), held=len(self.held))
+        self._metrics.fuse_blown.set(int(reason == "fuse"))
+        await self._link.pause(reason)
+        mended = asyncio.create_task(self._fuse_mended() if reason == "fuse" else self._writer.recover())
+        stopping = asyncio.create_task(_wait(self._stopping))
+        lost = asyncio.create_task(self._link.lost(self.held[0]))
+        try:
+            await asyncio.wait(
+                {mended, stopping, lost},
+                timeout=self.settings.limits.hold_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if mended.done() and not lost.done():
+                await mended
+                return True
+            if not self._stopping.is_set():
+                await self._link.give_back()
+                await asyncio.wait({mended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping.is_set():
+                self._given_up = True
+            else:
+                await mended
+                await self._written()
+            return False
+        finally:
+            for task in (mended, stopping, lost):
+                task.cancel()
+            await asyncio.gather(mended, stopping, lost, return_exceptions=True)
+
+    async def _fuse_mended(self) -> None:
+        """Wait until the held batch is worth another try: some time has passed, or the settings were read again."""
+        self._reloaded.clear()
+        breaker = self.settings.breaker
+        seconds = self._clock.uniform(breaker.probe_min, max(breaker.probe_min, breaker.probe_max))
+        await _until(self._reloaded, self._clock, seconds)
+
+    async def _written(self) -> None:
+        """The sink takes batches (again): resume if paused."""
+        if self.trouble:
+            self.trouble = ""
+            self._metrics.fuse_blown.set(0)
+            await self._link.resume("fuse")
+            await self._link.resume("sink")
+
+    # Settling.
+
+    async def _settle(self, batch: Sequence[Decided]) -> None:
+        """Settle a batch; while a dead letter is not confirmed, hold it and pause."""
+        counts = Counter(type(one.outcome).__name__ for one in batch)
+        for name, amount in counts.items():
+            self._metrics.outcome(name.lower(), amount)
+        self._metrics.duplicates.inc(counts[Duplicate.__name__])
+        self._fuse.record(counts[Poison.__name__] + counts[Transient.__name__], len(batch))
+        unconfirmed = await self._settler.settle(batch)
+        for attempt in itertools.count(1):
+            if not unconfirmed:
+                break
+            self.trouble = f"{len(unconfirmed)} dead letters are not confirmed"
+            await self._link.pause("dead_letter")
+            await _until(self._stopping, self._clock, backoff(attempt, self.settings.retry, self._clock))
+            if self._stopping.is_set():
+                self._given_up = True
+                return
+            unconfirmed = await self._settler.settle(unconfirmed)
+        if "dead_letter" in self._link.paused_for:
+            self.trouble = ""
+            await self._link.resume("dead_letter")
+
+
+def decided(
+    deliveries: Sequence[Delivery], decoded: Sequence[Record | Poison], outcomes: Sequence[Outcome]
+) -> list[Decided]:
+    """Join each delivery with its outcome: that of its record, in the records' order, or the Poison it decoded to."""
+    of_records = iter(outcomes)
+    return [
+        Decided(delivery, next(of_records), result.key)
+        if isinstance(result, Record)
+        else Decided(delivery, result, None)
+        for delivery, result in zip(deliveries, decoded, strict=True)
+    ]
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _until(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Wait for the event, at most so many seconds."""
+    both: list[Coroutine[Any, Any, None]] = [_wait(event), clock.sleep(seconds)]
+    tasks = [asyncio.create_task(one) for one in both]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,78 @@
+"""Dead letters: a message that is refused for good goes to the worker's own DLQ with the reason in its headers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pamqp.commands import Basic
+
+from penstock.idempotency import KEY_HEADER, digest, header_key
+
+if TYPE_CHECKING:
+    from penstock.clock import Clock
+    from penstock.delivery import Delivery
+    from penstock.outcome import Refusal
+    from penstock.publisher import Publisher
+    from penstock.worker import Worker
+
+#: Characters of an error message kept in a header.
+LONGEST_MESSAGE = 2048
+
+#: Headers that the broker writes and reads itself: sent along they would be believed or ignored, never understood.
+BROKER_HEADERS = frozenset({"x-death", "x-delivery-count", "x-acquired-count"})
+BROKER_PREFIXES = ("x-first-death-", "x-last-death-")
+
+
+def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str | None, now: float) -> dict[str, Any]:
+    """The headers of a dead letter: the publisher's own, and penstock-* saying what happened. `now` in epoch seconds."""
+    kept = {
+        name: value
+        for name, value in delivery.headers.items()
+        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
+    }
+    return {
+        **kept,
+        "penstock-error-reason": refusal.reason,
+        "penstock-error-class": refusal.error_class,
+        "penstock-error-message": refusal.message[:LONGEST_MESSAGE],
+        "penstock-original-exchange": delivery.exchange,
+        "penstock-original-routing-key": delivery.routing_key,
+        "penstock-worker": worker,
+        "penstock-attempts": int(kept.get("penstock-attempts", 0)) + 1,
+        "penstock-failed-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        "penstock-replays": int(kept.get("penstock-replays", 0)),
+        KEY_HEADER: key or header_key(delivery.headers) or digest(delivery.body),
+    }
+
+
+class DeadLetters:
+    """Publishes the dead letters of one worker."""
+
+    def __init__(self, worker: Worker, publisher: Publisher, clock: Clock) -> None:
+        self._worker = worker
+        self._publisher = publisher
+        self._clock = clock
+
+    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
+        """Put a delivery in the DLQ, the body as it came. Returns once the broker has confirmed it; raises LinkError."""
+        original = delivery.properties
+        await self._publisher.publish(
+            "",
+            self._worker.dead_letter_queue,
+            delivery.body,
+            # Not carried on: expiration (a letter must not vanish) and user_id (RabbitMQ refuses another's).
+            Basic.Properties(
+                content_type=original.content_type,
+                content_encoding=original.content_encoding,
+                headers=letter_headers(delivery, refusal, self._worker.name, key, self._clock.now()),
+                delivery_mode=2,
+                priority=original.priority,
+                correlation_id=original.correlation_id,
+                reply_to=original.reply_to,
+                message_id=original.message_id,
+                timestamp=original.timestamp,
+                message_type=original.message_type,
+                app_id=original.app_id,
+            ),
+        )

@@ -1,0 +1,353 @@
+"""The link: keeps one consumer on one queue, through every loss, and lets it be paused.
+
+A *generation* is one life of one channel. Delivery tags mean something only within it: it ends when
+the channel or the connection is lost, when the broker cancels the consumer (an ack sent after that
+could remove a message of a queue declared anew), and when the watchdog gives it up. What was held is
+then delivered again; settling it is counted and never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pamqp.commands import Basic
+
+from penstock.broker import close, connect, ensure_topology, open_channel, request
+from penstock.delivery import Delivery
+from penstock.errors import LinkError, TopologyError
+from penstock.retry import backoff, until_it_works
+from penstock.settlement import AckWindow
+from penstock.topology import topology_of
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from aio_pika.abc import AbstractConnection
+    from aiormq.abc import DeliveredMessage
+    from aiormq.channel import Channel
+
+    from penstock.batch import Buffer
+    from penstock.clock import Clock
+    from penstock.metrics import Metrics
+    from penstock.settings import Settings
+    from penstock.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: The largest prefetch the protocol can say.
+LARGEST_PREFETCH = 65_535
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One life of the consuming channel."""
+
+    number: int
+    channel: Channel
+    window: AckWindow = field(default_factory=AckWindow)
+    consumer_tag: str | None = None
+    received: int = 0
+    held_bytes: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    why: str = ""
+
+    def end(self, why: str) -> None:
+        """Nothing may be settled on this channel any more."""
+        if not self.ended.is_set():
+            self.why = why
+            self.ended.set()
+
+
+class Link:
+    """Consumes the queue of a worker into a buffer and acknowledges what was settled."""
+
+    def __init__(self, worker: Worker, settings: Settings, buffer: Buffer, clock: Clock, metrics: Metrics) -> None:
+        self.settings = settings
+        #: Messages ready in the queue when last asked; None if not known.
+        self.depth: int | None = None
+        #: Why the consumer is cancelled; it consumes while this is empty.
+        self.paused_for: set[str] = set()
+        self._worker = worker
+        self._topology = topology_of(worker, settings.queue)
+        self._buffer = buffer
+        self._clock = clock
+        self._metrics = metrics
+        self._connection: AbstractConnection | None = None
+        self._current: Generation | None = None
+        self._numbers = itertools.count(1)
+        self._switching = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._quiet_at: int | None = None
+
+    @property
+    def prefetch(self) -> int:
+        """Deliveries the broker may send ahead: never below twice the batch, so that batches can fill."""
+        return min(LARGEST_PREFETCH, max(self.settings.queue.prefetch, 2 * self.settings.batch.count))
+
+    @property
+    def generation(self) -> int:
+        """Number of the channel in use; 0 while there is none."""
+        return self._current.number if self._current else 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a channel that settlements can be sent on."""
+        return self._current is not None and not self._current.ended.is_set()
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the broker sends deliveries."""
+        return self.connected and self._current is not None and self._current.consumer_tag is not None
+
+    @property
+    def held(self) -> int:
+        """Deliveries of this generation that are not settled."""
+        return self._current.received - self._current.window.acked if self._current else 0
+
+    def is_current(self, delivery: Delivery) -> bool:
+        """Whether a delivery can still be settled."""
+        current = self._current
+        return current is not None and not current.ended.is_set() and delivery.generation == current.number
+
+    async def lost(self, delivery: Delivery) -> None:
+        """Return once a delivery cannot be settled any more."""
+        if self._current is not None and self.is_current(delivery):
+            await self._current.ended.wait()
+
+    async def start(self, *, give_up: bool) -> None:
+        """Open the first generation; see `until_it_works`. Raises TopologyError, and LinkError if told to give up."""
+        await until_it_works(
+            self._open,
+            what="rabbitmq",
+            errors=LinkError,
+            settings=self.settings.retry,
+            clock=self._clock,
+            give_up=give_up,
+        )
+
+    async def run(self) -> None:
+        """Look after the generation, and open the next one whenever it has ended. Runs until cancelled."""
+        while True:
+            if self._current is not None:
+                await self._look_after(self._current)
+                await self._discard(self._current)
+            await self._reopen()
+
+    async def _reopen(self) -> None:
+        for attempt in itertools.count(1):
+            try:
+                await self._open()
+            except (LinkError, TopologyError) as error:
+                seconds = backoff(attempt, self.settings.retry, self._clock)
+                log.warning("link_lost", attempt=attempt, next_in_seconds=round(seconds, 1), error=str(error))
+                await self._clock.sleep(seconds)
+            else:
+                return
+
+    async def _open(self) -> None:
+        """Connect if need be, see to the topology, open the channel and consume unless paused."""
+        if self._connection is None or self._connection.is_closed or self._connection.transport is None:
+            await self._drop_connection()
+            self._connection = await connect(self.settings.rabbitmq, f"{self._worker.name} consume")
+        try:
+            await ensure_topology(self._connection, self._topology, self.settings.queue.topology)
+            channel = await open_channel(self._connection, confirms=False)
+        except LinkError:
+            await self._drop_connection()
+            raise
+        generation = Generation(next(self._numbers), channel)
+        channel.closing.add_done_callback(lambda closing: generation.end(_reason(closing)))
+        channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
+        self._buffer.clear()
+        self._current = generation
+        self._metrics.generation.set(generation.number)
+        await self._switch()
+        log.info("link_open", generation=generation.number, prefetch=self.prefetch, paused=sorted(self.paused_for))
+
+    async def _discard(self, generation: Generation) -> None:
+        """Forget a generation: what it delivered and nobody has settled is delivered again."""
+        log.warning("generation_ended", generation=generation.number, why=generation.why, held=self.held)
+        self._current = None
+        self._buffer.clear()
+        self._buffer.wake()
+        self.paused_for.discard("memory")
+        self._metrics.consuming.set(0)
+        self._metrics.held_messages.set(0)
+        self._metrics.held_bytes.set(0)
+        await close(generation.channel)
+
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await close(connection)
+
+    # Pause and resume.
+
+    async def pause(self, reason: str) -> None:
+        """Cancel the consumer; what was delivered stays held and can be settled."""
+        if reason not in self.paused_for:
+            self.paused_for.add(reason)
+            self._metrics.paused(reason)
+            log.info("consumer_paused", reason=reason)
+        await self._switch()
+
+    async def resume(self, reason: str) -> None:
+        """Take a reason to pause away; with the last one gone the consumer comes back."""
+        if reason in self.paused_for:
+            self.paused_for.discard(reason)
+            log.info("consumer_resumed", reason=reason, still=sorted(self.paused_for))
+        await self._switch()
+
+    def renew_consumer(self) -> None:
+        """Consume anew, which makes a changed prefetch take effect."""
+
+        async def renew() -> None:
+            await self.pause("reload")
+            await self.resume("reload")
+
+        self._spawn(renew())
+
+    async def _switch(self) -> None:
+        """Make the consumer what `paused_for` asks. A failure ends the generation, which a new one mends."""
+        async with self._switching:
+            current = self._current
+            if current is None or current.ended.is_set():
+                return
+            try:
+                if self.paused_for and current.consumer_tag is not None:
+                    tag, current.consumer_tag = current.consumer_tag, None
+                    async with request("cannot cancel the consumer"):
+                        await current.channel.basic_cancel(tag)
+                elif not self.paused_for and current.consumer_tag is None:
+                    await self._consume(current)
+            except LinkError as error:
+                current.end(str(error))
+            self._metrics.consuming.set(int(self.consuming))
+
+    async def _consume(self, current: Generation) -> None:
+        """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while deliveries are held."""
+        async with request("cannot consume"):
+            # Prefetch is per consumer; a change takes effect on the next one.
+            await current.channel.basic_qos(prefetch_count=self.prefetch)
+            answer = await current.channel.basic_consume(self._worker.queue, partial(self._received, current))
+        current.consumer_tag = answer.consumer_tag
+
+    async def _received(self, current: Generation, message: DeliveredMessage) -> None:
+        """The client library starts this for each delivery, in order; it never waits, so the order stays."""
+        frame = message.delivery
+        if current.ended.is_set() or not isinstance(frame, Basic.Deliver):
+            return
+        body = message.body
+        current.received += 1
+        current.held_bytes += len(body)
+        self._metrics.received.inc()
+        self._metrics.received_bytes.inc(len(body))
+        self._buffer.put(
+            Delivery(
+                current.number,
+                frame.delivery_tag or 0,
+                body,
+                frame.exchange or "",
+                frame.routing_key or "",
+                bool(frame.redelivered),
+                message.header.properties,
+            )
+        )
+        if current.held_bytes > self.settings.limits.held_bytes and "memory" not in self.paused_for:
+            self._spawn(self.pause("memory"))
+
+    def _spawn(self, action: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(action)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Settling.
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Ack deliveries, the longest settled prefix with multiple=True. Of a generation that is gone: counted, not sent."""
+        current = self._current
+        mine = [delivery for delivery in deliveries if self.is_current(delivery)]
+        self._metrics.stale.inc(len(deliveries) - len(mine))
+        if current is None or not mine:
+            return
+        current.held_bytes -= sum(len(delivery.body) for delivery in mine)
+        reach = current.window.settle(delivery.tag for delivery in mine)
+        if reach is not None:
+            try:
+                async with request("cannot acknowledge"):
+                    await current.channel.basic_ack(reach, multiple=True, wait=False)
+            except LinkError as error:
+                current.end(str(error))
+                return
+        self._metrics.held_messages.set(self.held)
+        self._metrics.held_bytes.set(current.held_bytes)
+        if "memory" in self.paused_for and current.held_bytes < self.settings.limits.held_bytes / 2:
+            await self.resume("memory")
+
+    async def give_back(self) -> None:
+        """Return everything held to the queue, in order, by closing the channel; `run` opens the next one."""
+        if self._current is not None:
+            self._current.end("held deliveries are given back")
+
+    async def stop(self) -> None:
+        """Close for good; what is not settled goes back to the queue."""
+        current, self._current = self._current, None
+        if current is not None:
+            await close(current.channel)
+        await self._drop_connection()
+
+    # The watchdog.
+
+    async def _look_after(self, generation: Generation) -> None:
+        """Return when the generation has ended; rebuild a consumer that died in silence."""
+        while not generation.ended.is_set():
+            try:
+                async with asyncio.timeout(self.settings.queue.watchdog):
+                    await generation.ended.wait()
+            except TimeoutError:
+                await self._watch(generation)
+
+    async def _watch(self, generation: Generation) -> None:
+        """End a generation that should get deliveries and got none between two looks, though some were ready."""
+        consumers = await self.look()
+        starved = consumers == 0 or (bool(self.depth) and self.held < self.prefetch)
+        if not (self.consuming and consumers is not None and starved):
+            self._quiet_at = None
+        elif self._quiet_at == generation.received:
+            self._metrics.consumer_rebuilt.inc()
+            self._quiet_at = None
+            generation.end(f"the consumer is silent: {self.depth} messages ready, {consumers} consumers")
+        else:
+            self._quiet_at = generation.received
+
+    async def look(self) -> int | None:
+        """Ask the broker for the queue's depth (kept in `depth`); the number of its consumers, None if not known."""
+        connection = self._connection
+        if connection is None or not self.connected:
+            return None
+        try:
+            channel = await open_channel(connection, confirms=False)
+            try:
+                async with request("cannot look at the queue"):
+                    answer = await channel.queue_declare(self._worker.queue, passive=True)
+            finally:
+                await close(channel)
+        except LinkError as error:
+            log.warning("queue_not_seen", error=str(error))
+            self.depth = None
+            return None
+        self.depth = answer.message_count
+        self._metrics.queue_depth.set(answer.message_count or 0)
+        return answer.consumer_count
+
+
+def _reason(closing: asyncio.Future[Any]) -> str:
+    if closing.cancelled():
+        return "the channel was closed"
+    error = closing.exception()
+    return f"the channel was lost: {error}" if error is not None else "the channel was closed"

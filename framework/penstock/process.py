@@ -1,0 +1,327 @@
+"""One worker process: builds the data path, starts and stops it, answers for its health."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from penstock.batch import Buffer
+from penstock.breaker import Breaker
+from penstock.broker import close, connect, ensure_topology
+from penstock.clock import SystemClock
+from penstock.codec import Codec
+from penstock.consumer import Consumer
+from penstock.deadletter import DeadLetters
+from penstock.errors import PenstockError, SettingsError, SinkUnavailable, TopologyMissing
+from penstock.fuse import Fuse
+from penstock.health import HealthServer
+from penstock.link import Link
+from penstock.metrics import Metrics
+from penstock.publisher import Publisher
+from penstock.retry import until_it_works
+from penstock.settlement import Settler
+from penstock.topology import topology_of
+from penstock.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from penstock.clock import Clock
+    from penstock.settings import Settings
+    from penstock.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: Seconds of the drain limit that are kept for closing channels and pools.
+CLOSING_SECONDS = 5.0
+#: Seconds between two looks at an idle queue with --drain.
+DRAIN_LOOK = 0.2
+
+
+class WorkerProcess:
+    """The data path of one worker, and its state as others see it."""
+
+    def __init__(self, worker: Worker, settings: Settings, clock: Clock) -> None:
+        endpoints = worker.endpoints(settings)
+        if not endpoints:
+            raise SettingsError(f"worker {worker.name} has no endpoint for its sink: its settings name no server")
+        self.worker = worker
+        self.settings = settings
+        self.metrics = Metrics(worker.name)
+        self.stopping = asyncio.Event()
+        self._clock = clock
+        self._endpoint = endpoints[0]
+        self._fuse = Fuse(settings.fuse)
+        self._buffer = Buffer(clock)
+        self.link = Link(worker, settings, self._buffer, clock, self.metrics)
+        self._publisher = Publisher(settings.rabbitmq, worker.name)
+        self._breaker = Breaker(self._endpoint.name, settings.breaker, clock, self.metrics)
+        self.writer = Writer(
+            worker.sink(worker, settings),
+            self._endpoint,
+            worker.mode,
+            settings,
+            breaker=self._breaker,
+            fuse=self._fuse,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self.consumer = Consumer(
+            Codec(worker, settings.limits),
+            self._buffer,
+            self.link,
+            self.writer,
+            Settler(self.link, DeadLetters(worker, self._publisher, clock), self.metrics),
+            fuse=self._fuse,
+            settings=settings,
+            clock=clock,
+            metrics=self.metrics,
+        )
+
+    async def start(self, *, give_up: bool) -> None:
+        """Wait for the broker and the sink; see `until_it_works`. Raises LinkError, TopologyError, SinkUnavailable."""
+        self.consumer.trouble = "starting"
+        self.link.paused_for.add("starting")
+        await self.link.start(give_up=give_up)
+        await until_it_works(
+            self.writer.open,
+            what=f"sink {self._endpoint.name}",
+            errors=SinkUnavailable,
+            settings=self.settings.retry,
+            clock=self._clock,
+            give_up=give_up,
+        )
+        self.consumer.trouble = ""
+        await self.link.resume("starting")
+
+    async def run(self) -> None:
+        """Carry messages until drained. Whatever dies here ends the process."""
+        link = asyncio.create_task(self.link.run(), name="link")
+        consumer = asyncio.create_task(self.consumer.run(), name="consumer")
+        try:
+            await asyncio.wait({link, consumer}, return_when=asyncio.FIRST_COMPLETED)
+            if link.done():
+                await link
+            await consumer
+        finally:
+            for task in (link, consumer):
+                task.cancel()
+            await asyncio.gather(link, consumer, return_exceptions=True)
+
+    async def until_empty(self) -> None:
+        """Return when the queue is empty and everything received is settled (`--drain`)."""
+        while True:
+            await self._clock.sleep(DRAIN_LOOK)
+            if not await self._quiet():
+                continue
+            # What is under way arrives before the cancel is answered, so look again after it.
+            await self.link.pause("drain")
+            if await self._quiet():
+                return
+            await self.link.resume("drain")
+
+    async def _quiet(self) -> bool:
+        if not self.link.connected or self.link.held or self.consumer.trouble:
+            return False
+        return await self.link.look() is not None and self.link.depth == 0 and not self.link.held
+
+    async def close(self) -> None:
+        """Give everything back; deliveries that are not settled go back to the queue."""
+        await self.link.stop()
+        await self._publisher.close()
+        await self.writer.close()
+
+    def reload(self, settings: Settings) -> None:
+        """Take new settings where that is safe while running: batch, prefetch, retry, breaker, fuse, limits."""
+        self.settings = settings
+        self.writer.settings = settings
+        self.link.settings = settings
+        self._fuse.settings = settings.fuse
+        self._breaker.settings = settings.breaker
+        self.consumer.reload(settings)
+
+    # What others see.
+
+    def ready(self) -> str | None:
+        """None while the worker can do its work, else why it cannot."""
+        if self.stopping.is_set():
+            return "draining"
+        if self.consumer.trouble:
+            return self.consumer.trouble
+        return None if self.link.consuming or self.link.paused_for else "the broker is away"
+
+    def health(self) -> dict[str, Any]:
+        """The state of every part, as JSON can say it. Times in seconds."""
+        now = self._clock.now()
+        last_write = self.writer.last_write
+        reason = self.ready()
+        return {
+            "status": "ok" if reason is None else "waiting",
+            "reason": reason,
+            "worker": self.worker.name,
+            "broker": {
+                "connected": self.link.connected,
+                "consuming": self.link.consuming,
+                "paused_for": sorted(self.link.paused_for),
+                "generation": self.link.generation,
+                "prefetch": self.link.prefetch,
+                "held_messages": self.link.held,
+            },
+            "queue": {
+                "name": self.worker.queue,
+                "depth": self.link.depth,
+                "oldest_message_age_seconds": self._oldest_age(now),
+            },
+            "sink": {
+                "endpoint": self._endpoint.name,
+                "last_write_seconds_ago": None if last_write is None else round(now - last_write, 3),
+                "batch_count": self.settings.batch.count,
+            },
+            "breaker": {"state": self._breaker.state, "last_error": self._breaker.last_error or None},
+        }
+
+    def _oldest_age(self, now: float) -> float | None:
+        """Seconds since the oldest delivery held was published, if its publisher said when."""
+        oldest = self.consumer.held[0] if self.consumer.held else self._buffer.oldest
+        published = oldest.properties.timestamp if oldest is not None else None
+        return None if published is None else round(max(0.0, now - published.timestamp()), 3)
+
+
+async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload: Callable[[], Settings]) -> int:
+    """Run a worker until SIGTERM or SIGINT, or with `drain` until its queue is empty. Returns the exit code.
+
+    SIGHUP calls `reload` for new settings. Raises UsageError for a taken port and TopologyError; with
+    `drain` also LinkError and SinkUnavailable when a server does not answer at the start.
+    """
+    structlog.contextvars.bind_contextvars(worker=worker.name, queue=worker.queue)
+    process = WorkerProcess(worker, settings, SystemClock())
+    port = worker.port if settings.http.port is None else settings.http.port
+    server = HealthServer(process, process.metrics.registry, settings.http.host, port, worker=worker.name)
+    await server.start()
+    log.info("worker_started", port=server.port, drain=drain)
+    try:
+        async with _signals(process, reload):
+            await _work(process, drain=drain)
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await process.close()
+        await server.stop()
+    log.info("worker_stopped")
+    return 0
+
+
+async def _work(process: WorkerProcess, *, drain: bool) -> None:
+    stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
+    working = asyncio.create_task(_start_and_run(process, drain=drain), name="working")
+    try:
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await _drain(process, working)
+        if working.done() and not working.cancelled():
+            await working
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.gather(stopping, working, return_exceptions=True)
+
+
+async def _start_and_run(process: WorkerProcess, *, drain: bool) -> None:
+    await process.start(give_up=drain)
+    running = asyncio.create_task(process.run(), name="running")
+    empty = asyncio.create_task(process.until_empty() if drain else asyncio.Event().wait(), name="empty")
+    try:
+        await asyncio.wait({running, empty}, return_when=asyncio.FIRST_COMPLETED)
+        if empty.done():
+            await empty
+            await process.consumer.stop()
+        await running
+    finally:
+        for task in (running, empty):
+            task.cancel()
+        await asyncio.gather(running, empty, return_exceptions=True)
+
+
+async def _drain(process: WorkerProcess, working: asyncio.Task[None]) -> None:
+    """Finish what is held within the drain limit; what is left goes back when the channel is closed."""
+    limit = process.settings.limits.drain_seconds - CLOSING_SECONDS
+    log.info("draining", held=process.link.held, limit_seconds=limit)
+    await process.consumer.stop()
+    if process.link.generation == 0:  # it has not even started
+        return
+    _, late = await asyncio.wait({working}, timeout=max(0.0, limit))
+    if late:
+        log.warning("drain_limit_reached", held=process.link.held)
+
+
+@asynccontextmanager
+async def _signals(process: WorkerProcess, reload: Callable[[], Settings]) -> AsyncIterator[None]:
+    """SIGTERM and SIGINT drain, SIGHUP reads the settings again; as before at the end."""
+    loop = asyncio.get_running_loop()
+
+    def reread() -> None:
+        try:
+            process.reload(reload())
+        except PenstockError as error:
+            log.error("reload_failed", error=str(error))
+        else:
+            log.info("reloaded", batch_count=process.settings.batch.count, prefetch=process.link.prefetch)
+            process.link.renew_consumer()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, process.stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reread)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One server looked at; `problem` is None when it will do."""
+
+    subject: str
+    problem: str | None
+
+
+async def check_worker(worker: Worker, settings: Settings) -> list[CheckResult]:
+    """Connect to the broker and to every endpoint of the sink, and change nothing there."""
+    results = [CheckResult(f"{worker.name}: RabbitMQ, queue {worker.queue}", await _check_broker(worker, settings))]
+    for endpoint in worker.endpoints(settings):
+        sink = worker.sink(worker, settings)
+        problem = None
+        try:
+            async with asyncio.timeout(settings.retry.write_timeout):
+                await sink.open(endpoint)
+                await sink.ping()
+        except (PenstockError, TimeoutError) as error:
+            problem = str(error) or f"no answer within {settings.retry.write_timeout:g} s"
+        finally:
+            await sink.close()
+        results.append(CheckResult(f"{worker.name}: sink {endpoint.name}", problem))
+    return results
+
+
+async def _check_broker(worker: Worker, settings: Settings) -> str | None:
+    try:
+        connection = await connect(settings.rabbitmq, f"{worker.name} check")
+        try:
+            topology = topology_of(worker, settings.queue)
+            if settings.queue.topology == "declare":
+                with suppress(TopologyMissing):  # it is created at the start
+                    await ensure_topology(connection, topology, "check")
+                    await ensure_topology(connection, topology, "compare")
+            else:
+                await ensure_topology(connection, topology, settings.queue.topology)
+        finally:
+            await close(connection)
+    except PenstockError as error:
+        return str(error)
+    return None

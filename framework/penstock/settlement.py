@@ -1,0 +1,139 @@
+"""From outcome to settlement, and the one place where settlements are sent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+import structlog
+
+from penstock.errors import LinkError
+from penstock.outcome import Duplicate, Outcome, Poison, Superseded, Transient, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from penstock.link import Link
+    from penstock.deadletter import DeadLetters
+    from penstock.delivery import Delivery
+    from penstock.metrics import Metrics
+    from penstock.outcome import Refusal
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Done with: the broker may forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Publish to the worker's DLQ with the refusal as context; ack once that is confirmed."""
+
+    refusal: Refusal
+
+
+Settlement = Ack | DeadLetter
+
+ACK = Ack()
+
+
+def settlement_for(outcome: Outcome) -> Settlement:
+    """What an outcome asks for. Pure.
+
+    What must go back to the queue (an outage beyond the hold limit, the end of the process) is not
+    settled at all: it goes back in order when the channel is closed.
+    """
+    match outcome:
+        case Written() | Duplicate() | Superseded():
+            return ACK
+        case Poison() | Transient():
+            return DeadLetter(outcome)
+        case _:
+            assert_never(outcome)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """A delivery whose outcome is known. `key` is the record's key, None where it could not be decoded."""
+
+    delivery: Delivery
+    outcome: Outcome
+    key: str | None
+
+
+class AckWindow:
+    """The delivery tags of one channel: which are settled, and how far an ack with multiple=True may reach.
+
+    Tags count 1, 2, 3 … on a channel. An ack covers every tag up to its own; one whose own tag is
+    settled already would make the broker close the channel, so each prefix is given out once.
+    """
+
+    def __init__(self) -> None:
+        #: Every tag up to this one is settled.
+        self.acked = 0
+        self._settled: set[int] = set()
+
+    def settle(self, tags: Iterable[int]) -> int | None:
+        """Mark tags as settled; the tag to ack with multiple=True, or None while an earlier one is open."""
+        self._settled.update(tag for tag in tags if tag > self.acked)
+        reach = self.acked
+        while reach + 1 in self._settled:
+            reach += 1
+            self._settled.discard(reach)
+        if reach == self.acked:
+            return None
+        self.acked = reach
+        return reach
+
+
+class Settler:
+    """Sends every settlement of a worker."""
+
+    def __init__(self, link: Link, dead_letters: DeadLetters, metrics: Metrics) -> None:
+        self._link = link
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+
+    async def settle(self, decided: Sequence[Decided]) -> list[Decided]:
+        """Settle deliveries. Returns those whose dead letter was not confirmed: hold them and try again.
+
+        A delivery whose channel is gone is left to the broker, which delivers it again.
+        """
+        acks: list[Delivery] = []
+        letters: list[tuple[Decided, Refusal]] = []
+        for one in decided:
+            match settlement_for(one.outcome):
+                case Ack():
+                    acks.append(one.delivery)
+                case DeadLetter(refusal):
+                    if self._link.is_current(one.delivery):
+                        letters.append((one, refusal))
+                    else:
+                        self._metrics.stale.inc()
+        confirmed = await asyncio.gather(*(self._publish(one, refusal) for one, refusal in letters))
+        unconfirmed = [one for (one, _), done in zip(letters, confirmed, strict=True) if not done]
+        acks += [one.delivery for (one, _), done in zip(letters, confirmed, strict=True) if done]
+        await self._link.acknowledge(acks)
+        self._metrics.settled("ack", len(acks) - len(letters) + len(unconfirmed))
+        return unconfirmed
+
+    async def _publish(self, one: Decided, refusal: Refusal) -> bool:
+        """Whether the dead letter is confirmed in the DLQ."""
+        try:
+            await self._dead_letters.publish(one.delivery, refusal, one.key)
+        except LinkError as error:
+            log.warning("dead_letter_not_confirmed", reason=refusal.reason, error=str(error))
+            return False
+        self._metrics.settled("dead_letter")
+        self._metrics.dead_lettered(refusal.reason)
+        log.warning(
+            "dead_lettered",
+            reason=refusal.reason,
+            error_class=refusal.error_class,
+            message_id=one.delivery.properties.message_id,
+            key=one.key,
+        )
+        return True

@@ -1,0 +1,46 @@
+"""The headers of a dead letter."""
+
+from __future__ import annotations
+
+from penstock.deadletter import LONGEST_MESSAGE, letter_headers
+from penstock.outcome import Poison
+from penstock.testing import make_delivery
+
+REFUSAL = Poison("invalid", "ValidationError", "m" * 5000)
+
+
+def test_the_context_is_there_and_the_publishers_headers_are_kept() -> None:
+    delivery = make_delivery(b"body", routing_key="artist")
+    delivery.properties.headers = {
+        "traceparent": "00-1",
+        "x-death": [{"count": 1}],
+        "x-first-death-queue": "q",
+        "x-last-death-reason": "expired",
+        "x-delivery-count": 4,
+        "x-mine": 1,
+    }
+    headers = letter_headers(delivery, REFUSAL, "orders", None, 0.5)
+    assert headers == {
+        "traceparent": "00-1",
+        "x-mine": 1,
+        "penstock-error-reason": "invalid",
+        "penstock-error-class": "ValidationError",
+        "penstock-error-message": "m" * LONGEST_MESSAGE,
+        "penstock-original-exchange": "test",
+        "penstock-original-routing-key": "artist",
+        "penstock-worker": "orders",
+        "penstock-attempts": 1,
+        "penstock-failed-at": "1970-01-01T00:00:00.500+00:00",
+        "penstock-replays": 0,
+        # SHA-256 of b"body": nothing else is known of a body that cannot be decoded.
+        "penstock-key": "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5",
+    }
+
+
+def test_the_key_of_the_record_wins_and_attempts_are_counted_on() -> None:
+    delivery = make_delivery(b"body")
+    delivery.properties.headers = {"penstock-attempts": 2, "penstock-key": "old", "penstock-replays": 1}
+    headers = letter_headers(delivery, REFUSAL, "orders", "key-of-the-record", 0)
+    assert (headers["penstock-attempts"], headers["penstock-replays"]) == (3, 1)
+    assert headers["penstock-key"] == "key-of-the-record"
+    assert letter_headers(delivery, REFUSAL, "orders", None, 0)["penstock-key"] == "old"
