@@ -1,0 +1,45 @@
+# Needs Python 3.11 or newer and make; everything else comes into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help install test check format lock servers clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# uv from PATH, else one of our own, kept apart: `uv sync` removes from .venv what the lock file does not name.
+UV ?= $(or $(shell command -v uv),.cache/uv/bin/uv)
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with all extras and tools, as uv.lock says
+
+test: $(INSTALLED) ## run the tests; make test ARGS="-k table" runs some of them
+	@$(BIN)/pytest $(ARGS)
+
+check: $(INSTALLED) ## check style, types and layers; changes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(UV) ## bring uv.lock up to date with pyproject.toml
+	$(UV) lock --python $(PYTHON) --default-index https://pypi.org/simple
+
+servers: ## install RabbitMQ, PostgreSQL, Java and Maven for the tests (Debian or Ubuntu, as root)
+	.ci/install-servers
+
+clean: ## remove .venv and all caches of this folder
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find framework workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml uv.lock | $(UV)
+	$(UV) sync --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+.cache/uv/bin/uv:
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/pip install --quiet uv

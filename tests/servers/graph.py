@@ -1,0 +1,110 @@
+"""Neo4j, installed here out of its Java archives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from neo4j import GraphDatabase
+from neo4j.exceptions import DriverError, Neo4jError
+
+from servers.address import Address
+from servers.daemon import Daemon, as_user
+from servers.folder import Folder
+from servers.jars import find_jars, find_java
+from servers.native import NativeServer
+from servers.ports import free_ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER = "neo4j"
+PASSWORD = "penstock-test"
+#: The heap is not taken from the configuration when Java is started directly.
+JAVA_OPTIONS = (
+    "-Xms512m",
+    "-Xmx512m",
+    "-XX:+UseG1GC",
+    "-XX:-OmitStackTraceInFastThrow",
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--add-opens=java.base/java.io=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "-Dio.netty.tryReflectionSetAccessible=true",
+    "-Dlog4j2.disable.jmx=true",
+    "-Dfile.encoding=UTF-8",
+)
+#: Without tx_log.preallocate each database takes 256 MiB of disk for its first transaction; without the two wait times
+#: a clean stop waits ten seconds for nothing.
+CONFIGURATION = """
+server.default_listen_address=127.0.0.1
+server.default_advertised_address=127.0.0.1
+server.bolt.listen_address=127.0.0.1:{port}
+server.bolt.advertised_address=127.0.0.1:{port}
+server.http.enabled=false
+server.https.enabled=false
+server.memory.pagecache.size=128m
+dbms.security.auth_enabled=true
+dbms.usage_report.enabled=false
+db.logs.query.enabled=OFF
+db.tx_log.preallocate=false
+internal.server.bolt.connection_shutdown_wait_time=200ms
+internal.server.bolt.thread_pool_shutdown_wait_time=200ms
+"""
+
+
+def native_neo4j() -> NativeServer:
+    """A server of its own, with a password: data, port and process. Raises Unavailable."""
+    java, jars = find_java(), find_jars()
+    folder = Folder("neo4j")
+    home, configuration = folder.path, folder.path / "conf"
+    [port] = free_ports(1)
+    configuration.mkdir()
+    (configuration / "neo4j.conf").write_text(CONFIGURATION.format(port=port))
+    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(home)}
+    environment |= {"NEO4J_HOME": str(home), "NEO4J_CONF": str(configuration)}
+    classes = ["-cp", f"{jars}/*"]
+    _set_password([java, *classes], home, environment)
+    places = [f"--home-dir={home}", f"--config-dir={configuration}"]
+    command = [java, *JAVA_OPTIONS, *classes, "org.neo4j.server.CommunityEntryPoint", *places]
+    return NativeServer(
+        address=Address(f"bolt://{USER}:{PASSWORD}@127.0.0.1:{port}"),
+        daemon=Daemon(command, folder=home, log=home / "log", environment=environment),
+        answers=answers,
+        stop_signal=signal.SIGTERM,
+        folder=folder,
+    )
+
+
+def _set_password(java: list[str], home: Path, environment: dict[str, str]) -> None:
+    command = ["org.neo4j.cli.AdminTool", "dbms", "set-initial-password", PASSWORD]
+    subprocess.run([*as_user(None), *java, *command], cwd=home, env=environment, check=True, capture_output=True)
+
+
+def answers(address: Address) -> bool:
+    """Whether a query is answered: the port alone is open some time before."""
+    login = (address.username, address.password)
+    try:
+        with (
+            GraphDatabase.driver(address.without_login, auth=login, connection_timeout=2) as driver,
+            driver.session() as session,
+        ):
+            # Not execute_query, which would wait and try again by itself.
+            session.run("RETURN 1").consume()
+    except (DriverError, Neo4jError, OSError):
+        return False
+    return True
+
+
+def wipe(address: Address) -> None:
+    """Remove all nodes, edges, constraints and indexes."""
+    with (
+        GraphDatabase.driver(address.without_login, auth=(address.username, address.password)) as driver,
+        driver.session() as session,
+    ):
+        session.run("MATCH (node) CALL { WITH node DETACH DELETE node } IN TRANSACTIONS").consume()
+        for name in session.run("SHOW CONSTRAINTS YIELD name").value():
+            session.run(f"DROP CONSTRAINT `{name}`").consume()
+        for name in session.run("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name").value():
+            session.run(f"DROP INDEX `{name}`").consume()

@@ -1,0 +1,77 @@
+"""Neo4j's Java archives: from Maven Central, once into a cache folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from servers.server import Unavailable
+
+VERSION = "5.26.30"
+PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+#: What Neo4j 5.26 runs on, and where Debian, Ubuntu and others put it.
+JAVA = ("17", "21")
+PLACES = ("java-17-openjdk*", "java-21-openjdk*", "*-17-*", "*-21-*")
+TRIES = 3
+PROJECT = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>penstock</groupId><artifactId>test-neo4j</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{VERSION}</version></dependency>
+  </dependencies>
+</project>
+"""
+
+
+def find_java() -> str:
+    """A Java that Neo4j runs on. Raises Unavailable."""
+    installed = [str(path) for name in PLACES for path in sorted(Path("/usr/lib/jvm").glob(f"{name}/bin/java"))]
+    home = os.environ.get("JAVA_HOME")
+    for java in [*([f"{home}/bin/java"] if home else []), *installed, shutil.which("java")]:
+        if java is not None and _version(java) in JAVA:
+            return java
+    raise Unavailable("Neo4j needs Java 17 or 21: run `make servers`, or apt-get install default-jdk-headless")
+
+
+def _version(java: str) -> str:
+    try:
+        told = subprocess.run([java, "-version"], check=True, capture_output=True, text=True).stderr
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    found = re.search(r'version "(\d+)', told)
+    return found[1] if found else ""
+
+
+def find_jars() -> Path:
+    """The folder of the archives, filled on the first call (123 MB, 10 to 30 s). Raises Unavailable."""
+    cache = Path(os.environ.get("PENSTOCK_CACHE") or Path.home() / ".cache" / "penstock")
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / f"neo4j-{VERSION}"
+    with (cache / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _download(cache, folder)
+    return folder / "lib"
+
+
+def _download(cache: Path, folder: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Unavailable("Neo4j's archives come by Maven: run `make servers`, or apt-get install maven")
+    # Filled beside and renamed, so that half a download never looks like a whole one.
+    with tempfile.TemporaryDirectory(dir=cache) as name:
+        part = Path(name)
+        (part / "pom.xml").write_text(PROJECT)
+        command = [maven, "-B", "-q", "-C", "-f", part / "pom.xml", f"-Dmaven.repo.local={part / 'repository'}"]
+        options = [PLUGIN, "-DincludeScope=runtime", f"-DoutputDirectory={part / 'neo4j' / 'lib'}"]
+        for _ in range(TRIES):
+            done = subprocess.run([*map(str, command), *options], check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                (part / "neo4j").rename(folder)
+                return
+    raise Unavailable(f"Maven could not fetch org.neo4j:neo4j:{VERSION}: {done.stdout[-800:]}")

@@ -1,0 +1,65 @@
+"""RabbitMQ's management API, for what AMQP does not tell. Its counts lag by seconds: await them, never assert."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from servers.wait import wait_until
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from servers.address import Address
+
+
+class Management:
+    """A client of one server. Raises httpx.HTTPStatusError where the server refuses."""
+
+    def __init__(self, address: Address) -> None:
+        self._user = address.username
+        login = (address.username, address.password)
+        self._client = httpx.Client(base_url=f"{address.management_url}/api/", auth=login, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def add_virtual_host(self, name: str) -> None:
+        """Add a virtual host, all permissions to this client's user."""
+        self._put(f"vhosts/{quote(name, safe='')}", {})
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._put(f"permissions/{quote(name, safe='')}/{quote(self._user, safe='')}", everything)
+
+    def remove_virtual_host(self, name: str) -> None:
+        """Remove a virtual host with its queues and connections."""
+        self._client.delete(f"vhosts/{quote(name, safe='')}").raise_for_status()
+
+    def queue(self, virtual_host: str, name: str) -> dict[str, Any]:
+        """What the server knows of a queue: `type`, `arguments`, `messages`, `consumers` and so on."""
+        answer = self._client.get(f"queues/{quote(virtual_host, safe='')}/{quote(name, safe='')}")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def queues(self, virtual_host: str) -> list[dict[str, Any]]:
+        """The same of all queues of a virtual host."""
+        answer = self._client.get(f"queues/{quote(virtual_host, safe='')}")
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
+    def wait_for_messages(self, virtual_host: str, name: str, count: int, seconds: float = 30) -> None:
+        """Wait until a queue is said to hold `count` messages, settled ones not counted. Raises TimeoutError."""
+        wait_until(
+            lambda: self.queue(virtual_host, name).get("messages") == count, seconds, f"{count} messages in {name}"
+        )
+
+    def _put(self, path: str, body: dict[str, str]) -> None:
+        self._client.put(path, json=body).raise_for_status()
