@@ -1,0 +1,1 @@
+"""The Discogs data dumps: records, reader, and the two workers that store them."""
