@@ -1,0 +1,1 @@
+"""Resilient connections to the databases: pools, and the classification of their errors."""

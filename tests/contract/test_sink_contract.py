@@ -1,0 +1,50 @@
+"""Every sink keeps the sink contract. A new sink is a line in targets.CASES."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contract.targets import CASES, Controlled
+from penstock.sink_contract import OUTAGE_CONTRACT, contract
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from contract.targets import Case
+    from penstock.sink_contract import Control, Target
+
+
+def _parameter(case: Case, point: Callable[..., Awaitable[None]]) -> Any:
+    marks = [getattr(pytest.mark, case.needs)] if case.needs else []
+    return pytest.param(case, point, marks=marks, id=f"{case.name}-{case.mode}-{point.__name__}")
+
+
+POINTS = [_parameter(case, point) for case in CASES for point in contract(case.mode)]
+OUTAGES = [_parameter(case, point) for case in CASES if case.needs for point in OUTAGE_CONTRACT]
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest, case: Case) -> Target:
+    url = request.getfixturevalue(f"{case.needs}_url") if case.needs else ""
+    return case.make(url, case.mode)
+
+
+@pytest.fixture
+def control(request: pytest.FixtureRequest, case: Case) -> Iterator[Controlled]:
+    server = request.getfixturevalue(f"own_{case.needs}")
+    yield Controlled(server)
+    server.start()  # for the next test, if this one failed half-way
+
+
+@pytest.mark.parametrize(("case", "point"), POINTS)
+async def test_contract(target: Target, point: Callable[[Target], Awaitable[None]]) -> None:
+    await point(target)
+
+
+@pytest.mark.parametrize(("case", "point"), OUTAGES)
+async def test_outage_contract(
+    case: Case, control: Controlled, point: Callable[[Target, Control], Awaitable[None]]
+) -> None:
+    await point(case.make(control.url, case.mode), control)
