@@ -1,0 +1,45 @@
+"""The pool of a graph, as far as it needs no server."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from penstock.errors import ConnectionLost, SinkUnavailable
+from penstock.settings import Neo4j, Settings
+from penstock.sink import Endpoint
+from penstock.stores.neo4j import Pool, endpoints
+
+
+def test_the_endpoint_of_the_settings() -> None:
+    settings = Settings(neo4j=Neo4j.model_validate({"host": "graph:7688", "database": "music", "password": "hush"}))
+    [endpoint] = endpoints(settings)
+    assert endpoint == Endpoint("graph:7688/music", "bolt://neo4j:hush@graph:7688/music")
+
+
+async def test_a_port_nobody_listens_on_is_an_outage_that_names_the_endpoint() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    pool = Pool(Endpoint("graph", f"bolt://127.0.0.1:{port}"), Neo4j(), "test", time_limit=30)
+    with pytest.raises(SinkUnavailable, match=r"graph cannot be reached: .*: check NEO4J_HOST") as caught:
+        await pool.ping()
+    assert not isinstance(caught.value, ConnectionLost)
+    await pool.close()
+
+
+async def test_a_server_that_never_answers_is_given_up_at_the_time_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"bolt://127.0.0.1:{listener.getsockname()[1]}"
+        pool = Pool(Endpoint("graph", url), Neo4j(), "test", time_limit=0.2)
+        with pytest.raises(SinkUnavailable, match="graph did not answer within the time limit"):
+            await pool.ping()
+        await pool.close()
+        await pool.close()
+
+
+async def test_a_closed_pool_is_an_outage() -> None:
+    pool = Pool(Endpoint("graph", "bolt://127.0.0.1:1"), Neo4j(), "test", time_limit=1)
+    await pool.close()
+    with pytest.raises(SinkUnavailable):
+        await pool.ping()

@@ -1,0 +1,1 @@
+"""Nodes and edges into a graph, over Bolt."""
