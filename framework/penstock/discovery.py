@@ -1,0 +1,114 @@
+"""Workers and readers that installed packages offer, found by name without importing the others."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, entry_points, requires
+from typing import TYPE_CHECKING, Any
+
+from penstock.errors import UsageError
+from penstock.spelling import by_likeness
+from penstock.worker import Worker
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from penstock.reader import Reader
+
+WORKERS = "penstock.workers"
+READERS = "penstock.readers"
+
+#: A requirement that comes with an extra, as packages declare it: `asyncpg>=0.30; extra == "table"`.
+_EXTRA = re.compile(r"""(?P<package>[A-Za-z0-9._-]+).*;.*\bextra\s*==\s*["'](?P<extra>[^"']+)["']""")
+
+
+def worker_names() -> list[str]:
+    """Return the names of all installed workers, sorted."""
+    return _names(WORKERS)
+
+
+def reader_names() -> list[str]:
+    """Return the names of all installed readers, sorted."""
+    return _names(READERS)
+
+
+def worker_package(name: str) -> str:
+    """Return the package, with its version, that offers a worker. Raises UsageError for an unknown name."""
+    package = _entry_point(WORKERS, name).dist
+    return f"{package.name} {package.version}" if package else "?"
+
+
+def load_worker(name: str) -> Worker:
+    """Import a worker. Raises UsageError: unknown, offered twice, an extra missing, no Worker."""
+    found = _load(WORKERS, name)
+    if not isinstance(found, Worker):
+        raise UsageError(f"{_describe(WORKERS, name)} is no penstock.worker.Worker but a {type(found).__name__}")
+    if found.name != name:
+        raise UsageError(f"{_describe(WORKERS, name)} calls itself {found.name}: both names must be the same")
+    return found
+
+
+def load_reader(name: str) -> Reader:
+    """Import a reader. Raises UsageError: unknown, offered twice, an extra missing, no Reader."""
+    reader: Reader = _load(READERS, name)
+    missing = [attribute for attribute in ("exchange", "files", "read") if not hasattr(reader, attribute)]
+    if missing:
+        raise UsageError(f"{_describe(READERS, name)} is no penstock.reader.Reader: it has no {', '.join(missing)}")
+    return reader
+
+
+def _names(group: str) -> list[str]:
+    return sorted({entry_point.name for entry_point in entry_points(group=group)})
+
+
+def _entry_point(group: str, name: str) -> EntryPoint:
+    offers = list(entry_points(group=group, name=name))
+    match offers:
+        case [entry_point]:
+            return entry_point
+        case []:
+            known = ", ".join(by_likeness(name, _names(group))) or "none is installed"
+            raise UsageError(f"there is no {_kind(group)} {name}; there are: {known}")
+        case _:
+            packages = " and ".join(sorted(offer.dist.name if offer.dist else "?" for offer in offers))
+            raise UsageError(f"the {_kind(group)} {name} is offered by {packages}: uninstall one of them")
+
+
+def _load(group: str, name: str) -> Any:
+    entry_point = _entry_point(group, name)
+    try:
+        return entry_point.load()
+    except ModuleNotFoundError as error:
+        remedy = _remedy(entry_point, (error.name or "").partition(".")[0])
+        raise UsageError(f"{_describe(group, name)} needs {error.name}, which is not installed{remedy}") from error
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{_describe(group, name)} cannot be imported: {error}") from error
+
+
+def _remedy(entry_point: EntryPoint, module: str) -> str:
+    """Say which extra brings a module: of the worker's own package, or of Penstock, whose sinks it may use."""
+    for package in (entry_point.dist.name if entry_point.dist else "penstock", "penstock"):
+        offers = [match for requirement in _requirements(package) if (match := _EXTRA.match(requirement))]
+        sizes = Counter(offer["extra"] for offer in offers)
+        fitting = [offer["extra"] for offer in offers if offer["package"].replace("-", "_").lower() == module.lower()]
+        if fitting:
+            # The one that brings the least else: not `all`.
+            return f": pip install '{package}[{min(fitting, key=lambda extra: sizes[extra])}]'"
+    return ""
+
+
+def _requirements(package: str) -> list[str]:
+    try:
+        return requires(package) or []
+    except PackageNotFoundError:
+        return []
+
+
+def _kind(group: str) -> str:
+    return "worker" if group == WORKERS else "reader"
+
+
+def _describe(group: str, name: str) -> str:
+    package = _entry_point(group, name).dist
+    return f"the {_kind(group)} {name} of {package.name if package else '?'}"

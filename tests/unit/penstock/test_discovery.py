@@ -1,0 +1,102 @@
+"""Discovery: packages made on disk, as pip would leave them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock import discovery
+from penstock.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    #: The fixture `install`.
+    Install = Callable[[str, str, str], None]
+
+WORKER = """
+from penstock.worker import Worker
+worker = Worker(name="{name}", model=dict, natural_key=id, mapping=id, sink=id, endpoints=id)
+"""
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        discovery.load_worker(name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_worker_of_another_package_is_found_by_name(install: Install) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", WORKER.format(name="orders"))
+    assert "orders" in discovery.worker_names()
+    assert discovery.worker_names() == sorted(discovery.worker_names())
+    assert discovery.load_worker("orders").queue == "orders"
+    assert discovery.worker_package("orders") == "acme 1.0"
+
+
+def test_an_unknown_name_is_answered_with_what_there_is_nearest_first(install: Install) -> None:
+    install("acme", "[penstock.workers]\naaa = acme_module:worker\norders = acme_module:worker\n", "")
+    text = refusal("ordres")
+    assert text.startswith("there is no worker ordres; there are: orders, ")
+    assert "aaa" in text
+
+
+def test_two_packages_with_one_name_are_both_named(install: Install) -> None:
+    for package in ("beta", "acme"):
+        install(package, f"[penstock.workers]\norders = {package}_module:worker\n", WORKER.format(name="orders"))
+    assert discovery.worker_names().count("orders") == 1
+    assert refusal("orders") == "the worker orders is offered by acme and beta: uninstall one of them"
+
+
+def test_what_is_no_worker_is_refused(install: Install) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", "worker = 5")
+    assert refusal("orders") == "the worker orders of acme is no penstock.worker.Worker but a int"
+
+
+def test_a_worker_of_another_name_is_refused(install: Install) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", WORKER.format(name="bills"))
+    assert refusal("orders") == "the worker orders of acme calls itself bills: both names must be the same"
+
+
+def test_a_missing_attribute_is_told(install: Install) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", "")
+    assert "the worker orders of acme cannot be imported: " in refusal("orders")
+
+
+@pytest.mark.parametrize(
+    ("module", "remedy"),
+    [
+        ("no_such_thing.inside", ": pip install 'acme[special]'"),
+        ("no_such_thing_at_all", ""),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_command(install: Install, module: str, remedy: str) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", f"import {module}\n")
+    missing = module.partition(".")[0]
+    assert refusal("orders") == f"the worker orders of acme needs {missing}, which is not installed{remedy}"
+
+
+@pytest.mark.parametrize(("module", "extra"), [("asyncpg", "table"), ("neo4j", "graph"), ("lxml", "discogs")])
+def test_penstocks_own_extras_are_known(
+    install: Install, monkeypatch: pytest.MonkeyPatch, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", f"import {module}\n")
+    assert f"needs {module}, which is not installed: pip install 'penstock[{extra}]'" in refusal("orders")
+
+
+def test_a_reader_is_found_and_looked_at(install: Install) -> None:
+    install(
+        "acme",
+        "[penstock.readers]\ncsv = acme_module:reader\nbad = acme_module\n",
+        "from penstock.jsonl import JsonLines\nreader = JsonLines('things', 'thing')\n",
+    )
+    assert {"csv", "bad"} <= set(discovery.reader_names())
+    assert discovery.load_reader("csv").exchange == "things"
+    with pytest.raises(UsageError, match=r"the reader bad of acme is no penstock\.reader\.Reader: it has no exchange"):
+        discovery.load_reader("bad")
+    with pytest.raises(UsageError, match="there is no reader cvs; there are: csv"):
+        discovery.load_reader("cvs")
