@@ -1,0 +1,109 @@
+"""The commands put together, and the options they share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.check import check
+from penstock.cli.listing import list_installed
+from penstock.cli.publish import publish_commands
+from penstock.cli.run import run
+from penstock.cli.up import up
+from penstock.cli.validate import validate
+
+if TYPE_CHECKING:
+    from penstock.cli.session import Session
+
+
+class LogLevel(StrEnum):
+    """What --log-level takes."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """What --log-format takes."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"penstock {version('penstock')}")
+        raise typer.Exit
+
+
+Level = Annotated[
+    LogLevel | None,
+    typer.Option("--log-level", case_sensitive=False, help="Log this and what is graver (else LOG_LEVEL, else info)."),
+]
+Format = Annotated[
+    LogFormat | None,
+    typer.Option("--log-format", case_sensitive=False, help="Logs for programs or for people (else LOG_FORMAT)."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings in YAML (else PENSTOCK_CONFIG). The environment wins."),
+]
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is and stop.")
+]
+
+
+def application() -> typer.Typer:
+    """Return the whole command line; call it with a Session as `obj`."""
+    app = typer.Typer(
+        name="penstock",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_global_options)
+    app.command("run")(run)
+    app.command("up")(up)
+    app.command("list")(list_installed)
+    app.command("validate")(validate)
+    app.command("check")(check)
+    app.add_typer(publish_commands(), name="publish")
+    return app
+
+
+def _global_options(
+    context: typer.Context,
+    log_level: Level = None,
+    log_format: Format = None,
+    config: Config = None,
+    version: Version = False,  # noqa: ARG001 - its callback has answered by now
+) -> None:
+    """Carry messages from RabbitMQ into PostgreSQL and Neo4j, and lose none.
+
+    Settings come from the environment and a YAML file: RABBITMQ_HOST,
+    POSTGRES_PASSWORD, NEO4J_URL and so on; any setting as PENSTOCK_SECTION__KEY;
+    any secret out of a file, as in POSTGRES_PASSWORD_FILE.
+
+    \b
+    Examples:
+      penstock list
+      penstock validate && penstock check
+      penstock publish discogs /data/dump
+      penstock run discogs-table
+      penstock --log-format console up discogs-table discogs-graph
+
+    Exit codes: 0 done, 1 failed, 2 used wrongly.
+    """
+    session: Session = context.obj
+    session.config = config
+    if log_level:
+        session.overrides["PENSTOCK_LOG__LEVEL"] = log_level.value
+    if log_format:
+        session.overrides["PENSTOCK_LOG__FORMAT"] = log_format.value

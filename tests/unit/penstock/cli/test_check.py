@@ -1,0 +1,54 @@
+"""`penstock check` against servers that are not there."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from penstock.check import CheckResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return str(port)
+
+
+def test_each_server_that_fails_has_a_line_and_the_code_is_1(
+    call: Callable[..., Any], orders: str, password: str, closed_port: str
+) -> None:
+    answer = call(
+        "check", orders,
+        RABBITMQ_HOST="127.0.0.1", RABBITMQ_PORT=closed_port, RABBITMQ_PASSWORD=password, POSTGRES_PASSWORD=password,
+    )  # fmt: skip
+    assert answer.code == 1
+    broker, sink = [line for line in answer.out.splitlines() if line.strip().startswith("orders:")]
+    assert "RabbitMQ" in broker
+    assert f"127.0.0.1:{closed_port}" in broker
+    assert "primary refuses the password ***" in sink
+    assert "Traceback" not in answer.err
+
+
+def test_all_well_is_0(call: Callable[..., Any], orders: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check_worker(worker: Any, _settings: Any) -> list[CheckResult]:
+        return [CheckResult(f"{worker.name}: RabbitMQ", None)]
+
+    monkeypatch.setattr("penstock.cli.check.check_worker", check_worker)
+    answer = call("check", orders)
+    assert answer.code == 0
+    assert any(line.split() == ["orders:", "RabbitMQ", "ok"] for line in answer.out.splitlines())
+
+
+def test_wrong_settings_show_before_it_connects(
+    call: Callable[..., Any], orders: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.check.check_worker", None)
+    answer = call("check", orders, POSTGRES_URL="mysql://db")
+    assert answer.code == 2
+    assert answer.err.startswith("penstock: POSTGRES_URL begins with mysql://: it has to begin with postgresql://")
