@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from typing import Any
 
-    from penstock.batch import Buffer
     from penstock.clock import Clock
     from penstock.codec import Codec
     from penstock.delivery import Delivery
@@ -49,7 +48,6 @@ class Consumer:
     def __init__(
         self,
         codec: Codec,
-        buffer: Buffer,
         link: Link,
         writer: Writer,
         settler: Settler,
@@ -65,7 +63,6 @@ class Consumer:
         #: Why the consumer waits, in one line; empty while it works.
         self.trouble = ""
         self._codec = codec
-        self._buffer = buffer
         self._link = link
         self._writer = writer
         self._settler = settler
@@ -78,8 +75,8 @@ class Consumer:
 
     async def run(self) -> None:
         """Work until `stop` has been called and everything held is settled, or cannot be."""
-        while not (self._stopping.is_set() and (self._given_up or len(self._buffer) == 0)):
-            deliveries = await self._buffer.take(self.settings.batch)
+        while not (self._stopping.is_set() and (self._given_up or len(self._link.buffer) == 0)):
+            deliveries = await self._link.buffer.take(self.settings.batch)
             decoded: list[Record | Poison] = []
             records: list[Record] = []
             for delivery in deliveries:
@@ -102,7 +99,7 @@ class Consumer:
         """Drain: cancel the consumer, then let `run` finish what has arrived."""
         await self._link.pause("stopping")
         self._stopping.set()
-        self._buffer.wake()
+        self._link.buffer.wake()
 
     def reload(self, settings: Settings) -> None:
         """Take new settings; a blown fuse is tried again at once."""

@@ -25,7 +25,7 @@ BROKER_PREFIXES = ("x-first-death-", "x-last-death-")
 
 
 def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str | None, now: float) -> dict[str, Any]:
-    """The headers of a dead letter: the publisher's own, and penstock-* saying what happened. `now` in epoch seconds."""
+    """The headers of a dead letter: the publisher's own, and penstock-* for what happened. `now` in epoch seconds."""
     kept = {
         name: value
         for name, value in delivery.headers.items()
@@ -55,7 +55,7 @@ class DeadLetters:
         self._clock = clock
 
     async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
-        """Put a delivery in the DLQ, the body as it came. Returns once the broker has confirmed it; raises LinkError."""
+        """Put a delivery in the DLQ, its body as it came. Returns once that is confirmed; raises LinkError."""
         original = delivery.properties
         await self._publisher.publish(
             "",

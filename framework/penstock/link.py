@@ -1,16 +1,13 @@
 """The link: keeps one consumer on one queue, through every loss, and lets it be paused.
 
-A *generation* is one life of one channel. Delivery tags mean something only within it: it ends when
-the channel or the connection is lost, when the broker cancels the consumer (an ack sent after that
-could remove a message of a queue declared anew), and when the watchdog gives it up. What was held is
-then delivered again; settling it is counted and never sent.
+When its generation ends it opens the next one. What was held is then delivered again; settling it is
+counted and never sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +17,8 @@ from pamqp.commands import Basic
 from penstock.broker import close, connect, ensure_topology, open_channel, request
 from penstock.delivery import Delivery
 from penstock.errors import LinkError, TopologyError
+from penstock.generation import Generation
 from penstock.retry import backoff, until_it_works
-from penstock.settlement import AckWindow
 from penstock.topology import topology_of
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
     from aio_pika.abc import AbstractConnection
     from aiormq.abc import DeliveredMessage
-    from aiormq.channel import Channel
 
     from penstock.batch import Buffer
     from penstock.clock import Clock
@@ -43,26 +39,6 @@ log = structlog.get_logger(__name__)
 LARGEST_PREFETCH = 65_535
 
 
-@dataclass(slots=True, eq=False)
-class Generation:
-    """One life of the consuming channel."""
-
-    number: int
-    channel: Channel
-    window: AckWindow = field(default_factory=AckWindow)
-    consumer_tag: str | None = None
-    received: int = 0
-    held_bytes: int = 0
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    why: str = ""
-
-    def end(self, why: str) -> None:
-        """Nothing may be settled on this channel any more."""
-        if not self.ended.is_set():
-            self.why = why
-            self.ended.set()
-
-
 class Link:
     """Consumes the queue of a worker into a buffer and acknowledges what was settled."""
 
@@ -74,7 +50,7 @@ class Link:
         self.paused_for: set[str] = set()
         self._worker = worker
         self._topology = topology_of(worker, settings.queue)
-        self._buffer = buffer
+        self.buffer = buffer
         self._clock = clock
         self._metrics = metrics
         self._connection: AbstractConnection | None = None
@@ -163,7 +139,7 @@ class Link:
         generation = Generation(next(self._numbers), channel)
         channel.closing.add_done_callback(lambda closing: generation.end(_reason(closing)))
         channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
-        self._buffer.clear()
+        self.buffer.clear()
         self._current = generation
         self._metrics.generation.set(generation.number)
         await self._switch()
@@ -173,8 +149,8 @@ class Link:
         """Forget a generation: what it delivered and nobody has settled is delivered again."""
         log.warning("generation_ended", generation=generation.number, why=generation.why, held=self.held)
         self._current = None
-        self._buffer.clear()
-        self._buffer.wake()
+        self.buffer.clear()
+        self.buffer.wake()
         self.paused_for.discard("memory")
         self._metrics.consuming.set(0)
         self._metrics.held_messages.set(0)
@@ -230,7 +206,7 @@ class Link:
             self._metrics.consuming.set(int(self.consuming))
 
     async def _consume(self, current: Generation) -> None:
-        """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while deliveries are held."""
+        """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while some are held."""
         async with request("cannot consume"):
             # Prefetch is per consumer; a change takes effect on the next one.
             await current.channel.basic_qos(prefetch_count=self.prefetch)
@@ -247,7 +223,7 @@ class Link:
         current.held_bytes += len(body)
         self._metrics.received.inc()
         self._metrics.received_bytes.inc(len(body))
-        self._buffer.put(
+        self.buffer.put(
             Delivery(
                 current.number,
                 frame.delivery_tag or 0,
@@ -269,7 +245,7 @@ class Link:
     # Settling.
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Ack deliveries, the longest settled prefix with multiple=True. Of a generation that is gone: counted, not sent."""
+        """Ack deliveries, the longest settled prefix with multiple=True; for a generation that is gone only count."""
         current = self._current
         mine = [delivery for delivery in deliveries if self.is_current(delivery)]
         self._metrics.stale.inc(len(deliveries) - len(mine))

@@ -92,3 +92,17 @@ class Metrics:
     def paused(self, reason: str) -> None:
         """Count a pause of the consumer."""
         self._pauses.labels(self.worker, reason).inc()
+
+    def summary(self) -> dict[str, int]:
+        """What became of everything so far, for people: received, then each outcome, then letters."""
+        found = {"received": 0, "written": 0, "duplicate": 0, "superseded": 0, "dead_lettered": 0}
+        for family in self.registry.collect():
+            for sample in family.samples:
+                match sample.name:
+                    case "penstock_received_messages_total":
+                        found["received"] += int(sample.value)
+                    case "penstock_outcomes_total" if sample.labels["outcome"] in found:
+                        found[sample.labels["outcome"]] += int(sample.value)
+                    case "penstock_dead_lettered_total":
+                        found["dead_lettered"] += int(sample.value)
+        return found

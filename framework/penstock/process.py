@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from penstock.batch import Buffer
 from penstock.breaker import Breaker
-from penstock.broker import close, connect, ensure_topology
 from penstock.clock import SystemClock
 from penstock.codec import Codec
 from penstock.consumer import Consumer
 from penstock.deadletter import DeadLetters
-from penstock.errors import PenstockError, SettingsError, SinkUnavailable, TopologyMissing
+from penstock.errors import PenstockError, SettingsError, SinkUnavailable
 from penstock.fuse import Fuse
 from penstock.health import HealthServer
 from penstock.link import Link
@@ -25,11 +23,10 @@ from penstock.metrics import Metrics
 from penstock.publisher import Publisher
 from penstock.retry import until_it_works
 from penstock.settlement import Settler
-from penstock.topology import topology_of
 from penstock.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from penstock.clock import Clock
     from penstock.settings import Settings
@@ -39,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds of the drain limit that are kept for closing channels and pools.
 CLOSING_SECONDS = 5.0
+#: What is in the way until broker and sink have answered.
+STARTING = "starting: waiting for the broker and the sink"
 #: Seconds between two looks at an idle queue with --drain.
 DRAIN_LOOK = 0.2
 
@@ -57,8 +56,7 @@ class WorkerProcess:
         self._clock = clock
         self._endpoint = endpoints[0]
         self._fuse = Fuse(settings.fuse)
-        self._buffer = Buffer(clock)
-        self.link = Link(worker, settings, self._buffer, clock, self.metrics)
+        self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
         self._publisher = Publisher(settings.rabbitmq, worker.name)
         self._breaker = Breaker(self._endpoint.name, settings.breaker, clock, self.metrics)
         self.writer = Writer(
@@ -73,7 +71,6 @@ class WorkerProcess:
         )
         self.consumer = Consumer(
             Codec(worker, settings.limits),
-            self._buffer,
             self.link,
             self.writer,
             Settler(self.link, DeadLetters(worker, self._publisher, clock), self.metrics),
@@ -83,11 +80,25 @@ class WorkerProcess:
             metrics=self.metrics,
         )
 
-    async def start(self, *, give_up: bool) -> None:
-        """Wait for the broker and the sink; see `until_it_works`. Raises LinkError, TopologyError, SinkUnavailable."""
-        self.consumer.trouble = "starting"
+    async def run(self, *, give_up: bool) -> None:
+        """Wait for the broker and the sink (see `until_it_works`), then carry messages until drained.
+
+        Raises LinkError, TopologyError, SinkUnavailable from the start; whatever dies later ends the process.
+        """
+        self.consumer.trouble = STARTING
         self.link.paused_for.add("starting")
         await self.link.start(give_up=give_up)
+        link = asyncio.create_task(self.link.run(), name="link")
+        try:
+            await _unless_ended(link, self._open_sink(give_up=give_up))
+            self.consumer.trouble = ""
+            await self.link.resume("starting")
+            await _unless_ended(link, self.consumer.run())
+        finally:
+            link.cancel()
+            await asyncio.gather(link, return_exceptions=True)
+
+    async def _open_sink(self, *, give_up: bool) -> None:
         await until_it_works(
             self.writer.open,
             what=f"sink {self._endpoint.name}",
@@ -96,22 +107,6 @@ class WorkerProcess:
             clock=self._clock,
             give_up=give_up,
         )
-        self.consumer.trouble = ""
-        await self.link.resume("starting")
-
-    async def run(self) -> None:
-        """Carry messages until drained. Whatever dies here ends the process."""
-        link = asyncio.create_task(self.link.run(), name="link")
-        consumer = asyncio.create_task(self.consumer.run(), name="consumer")
-        try:
-            await asyncio.wait({link, consumer}, return_when=asyncio.FIRST_COMPLETED)
-            if link.done():
-                await link
-            await consumer
-        finally:
-            for task in (link, consumer):
-                task.cancel()
-            await asyncio.gather(link, consumer, return_exceptions=True)
 
     async def until_empty(self) -> None:
         """Return when the queue is empty and everything received is settled (`--drain`)."""
@@ -187,7 +182,7 @@ class WorkerProcess:
 
     def _oldest_age(self, now: float) -> float | None:
         """Seconds since the oldest delivery held was published, if its publisher said when."""
-        oldest = self.consumer.held[0] if self.consumer.held else self._buffer.oldest
+        oldest = self.consumer.held[0] if self.consumer.held else self.link.buffer.oldest
         published = oldest.properties.timestamp if oldest is not None else None
         return None if published is None else round(max(0.0, now - published.timestamp()), 3)
 
@@ -212,13 +207,13 @@ async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload:
             async with asyncio.timeout(CLOSING_SECONDS):
                 await process.close()
         await server.stop()
-    log.info("worker_stopped")
+    log.info("worker_stopped", **process.metrics.summary())
     return 0
 
 
 async def _work(process: WorkerProcess, *, drain: bool) -> None:
     stopping = asyncio.create_task(process.stopping.wait(), name="stopping")
-    working = asyncio.create_task(_start_and_run(process, drain=drain), name="working")
+    working = asyncio.create_task(_run_until_done(process, drain=drain), name="working")
     try:
         await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -231,20 +226,16 @@ async def _work(process: WorkerProcess, *, drain: bool) -> None:
         await asyncio.gather(stopping, working, return_exceptions=True)
 
 
-async def _start_and_run(process: WorkerProcess, *, drain: bool) -> None:
-    await process.start(give_up=drain)
-    running = asyncio.create_task(process.run(), name="running")
-    empty = asyncio.create_task(process.until_empty() if drain else asyncio.Event().wait(), name="empty")
+async def _run_until_done(process: WorkerProcess, *, drain: bool) -> None:
+    running = asyncio.create_task(process.run(give_up=drain), name="running")
     try:
-        await asyncio.wait({running, empty}, return_when=asyncio.FIRST_COMPLETED)
-        if empty.done():
-            await empty
+        if drain:
+            await _unless_ended(running, process.until_empty())
             await process.consumer.stop()
         await running
     finally:
-        for task in (running, empty):
-            task.cancel()
-        await asyncio.gather(running, empty, return_exceptions=True)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def _drain(process: WorkerProcess, working: asyncio.Task[None]) -> None:
@@ -252,11 +243,22 @@ async def _drain(process: WorkerProcess, working: asyncio.Task[None]) -> None:
     limit = process.settings.limits.drain_seconds - CLOSING_SECONDS
     log.info("draining", held=process.link.held, limit_seconds=limit)
     await process.consumer.stop()
-    if process.link.generation == 0:  # it has not even started
-        return
+    if process.consumer.trouble == STARTING:
+        return  # nothing was taken yet
     _, late = await asyncio.wait({working}, timeout=max(0.0, limit))
     if late:
         log.warning("drain_limit_reached", held=process.link.held)
+
+
+async def _unless_ended(other: asyncio.Task[None], action: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end, unless the other task ends before: what dies on the side must not go unseen."""
+    task = asyncio.create_task(action)
+    try:
+        await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+        await (task if task.done() else other)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -268,7 +270,7 @@ async def _signals(process: WorkerProcess, reload: Callable[[], Settings]) -> As
         try:
             process.reload(reload())
         except PenstockError as error:
-            log.error("reload_failed", error=str(error))
+            log.warning("reload_failed", error=str(error))
         else:
             log.info("reloaded", batch_count=process.settings.batch.count, prefetch=process.link.prefetch)
             process.link.renew_consumer()
@@ -281,47 +283,3 @@ async def _signals(process: WorkerProcess, reload: Callable[[], Settings]) -> As
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One server looked at; `problem` is None when it will do."""
-
-    subject: str
-    problem: str | None
-
-
-async def check_worker(worker: Worker, settings: Settings) -> list[CheckResult]:
-    """Connect to the broker and to every endpoint of the sink, and change nothing there."""
-    results = [CheckResult(f"{worker.name}: RabbitMQ, queue {worker.queue}", await _check_broker(worker, settings))]
-    for endpoint in worker.endpoints(settings):
-        sink = worker.sink(worker, settings)
-        problem = None
-        try:
-            async with asyncio.timeout(settings.retry.write_timeout):
-                await sink.open(endpoint)
-                await sink.ping()
-        except (PenstockError, TimeoutError) as error:
-            problem = str(error) or f"no answer within {settings.retry.write_timeout:g} s"
-        finally:
-            await sink.close()
-        results.append(CheckResult(f"{worker.name}: sink {endpoint.name}", problem))
-    return results
-
-
-async def _check_broker(worker: Worker, settings: Settings) -> str | None:
-    try:
-        connection = await connect(settings.rabbitmq, f"{worker.name} check")
-        try:
-            topology = topology_of(worker, settings.queue)
-            if settings.queue.topology == "declare":
-                with suppress(TopologyMissing):  # it is created at the start
-                    await ensure_topology(connection, topology, "check")
-                    await ensure_topology(connection, topology, "compare")
-            else:
-                await ensure_topology(connection, topology, settings.queue.topology)
-        finally:
-            await close(connection)
-    except PenstockError as error:
-        return str(error)
-    return None

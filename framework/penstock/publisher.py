@@ -7,22 +7,23 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aiormq.exceptions import DeliveryError, PublishError as Returned
+from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError
+from aiormq.exceptions import PublishError as Returned
 from pamqp.commands import Basic
 
 from penstock.broker import close, connect, ensure_topology, open_channel, request
 from penstock.errors import LinkError, PublishError
-from penstock.topology import topology_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from aio_pika.abc import AbstractConnection
     from aiormq.channel import Channel
 
+    from penstock.broker import TopologyMode
     from penstock.reader import Outgoing
-    from penstock.settings import RabbitMQ, Settings
-    from penstock.worker import Worker
+    from penstock.settings import RabbitMQ
+    from penstock.topology import Topology
 
 #: Publishes that may wait for their confirm at one time.
 WINDOW = 1000
@@ -57,6 +58,9 @@ class Publisher:
             match error.__cause__:
                 case Returned():
                     text = f"no queue is bound to exchange '{exchange}' for routing key '{routing_key}'"
+                case ChannelNotFoundEntity():
+                    text = f"there is no exchange '{exchange}': name one that exists, or run its worker once to make it"
+                    await self.close()
                 case DeliveryError():
                     text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
                 case _:
@@ -66,14 +70,12 @@ class Publisher:
         except ValueError as error:  # a routing key of more than 255 bytes
             raise PublishError(str(error)) from error
 
-    async def ensure(self, workers: Sequence[Worker], settings: Settings) -> None:
-        """Declare or check the queues and exchanges of workers. Raises TopologyError, LinkError."""
-        if self._connection is None:
-            await self._open()
+    async def ensure(self, topologies: Mapping[Topology, TopologyMode]) -> None:
+        """Declare or check queues and exchanges. Raises TopologyError, LinkError."""
+        await self._open()
         if self._connection is not None:
-            for worker in workers:
-                topology = topology_of(worker, settings.queue)
-                await ensure_topology(self._connection, topology, settings.queue.topology)
+            for topology, mode in topologies.items():
+                await ensure_topology(self._connection, topology, mode)
 
     async def close(self) -> None:
         """Close the connection; the next publish opens another."""
@@ -102,19 +104,19 @@ def properties_of(message: Outgoing) -> Basic.Properties:
 
 
 async def publish_all(
-    settings: Settings,
-    workers: Sequence[Worker],
+    settings: RabbitMQ,
+    topologies: Mapping[Topology, TopologyMode],
     outgoing: Iterable[Outgoing],
     *,
     on_progress: Callable[[int], None],
 ) -> int:
     """Publish every message, confirmed, many at a time, in order; returns how many.
 
-    First the queues of `workers` are made or checked, so that nothing is published past them.
+    First the queues of `topologies` are made or checked, so that nothing is published past them.
     `on_progress` is told the number confirmed so far. Raises what Publisher.publish and
     Publisher.ensure raise, and what reading `outgoing` raises, after all that was sent is settled.
     """
-    publisher = Publisher(settings.rabbitmq, "publish")
+    publisher = Publisher(settings, "publish")
     room = asyncio.Semaphore(WINDOW)
     sending: set[asyncio.Task[None]] = set()
     failures: list[LinkError] = []
@@ -131,7 +133,7 @@ async def publish_all(
             room.release()
 
     try:
-        await publisher.ensure(workers, settings)
+        await publisher.ensure(topologies)
         for message in outgoing:
             await room.acquire()
             if failures:

@@ -24,10 +24,12 @@ class Outgoing:
 class Reader(Protocol):
     """A source of messages. Found by name in the entry-point group `penstock.readers`."""
 
-    exchange: str
+    @property
+    def exchange(self) -> str:
+        """Where its messages go."""
 
     def files(self, path: Path) -> Sequence[Path]:
-        """The files to read, in order: `path` itself, or what a folder holds. Raises UsageError where there are none."""
+        """The files to read, in order: `path` itself, or what a folder holds. Raises UsageError if none."""
 
     def read(self, stream: BinaryIO, name: str) -> Iterator[Outgoing]:
         """The messages of one (already decompressed) file, in constant memory. Raises UsageError on a broken file."""

@@ -14,9 +14,9 @@ from penstock.outcome import Duplicate, Outcome, Poison, Superseded, Transient, 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from penstock.link import Link
     from penstock.deadletter import DeadLetters
     from penstock.delivery import Delivery
+    from penstock.link import Link
     from penstock.metrics import Metrics
     from penstock.outcome import Refusal
 

@@ -197,6 +197,10 @@ async def older_version_changes_nothing(target: Target) -> None:
         _expect(await target.fingerprint(), before, "after an older version, the server")
         await _write(sink, [_record(target, "a", "older", 1), _record(target, "b", "first", 1)], "DW")
         _expect(await target.stored(), {"a": ["new"], "b": ["first"]}, "stored")
+        # A record without a version is written, and the stored version stays.
+        await _write(sink, [_record(target, "a", "unversioned")], "W")
+        await _write(sink, [_record(target, "a", "older", 4)], "D")
+        _expect(await target.stored(), {"a": ["unversioned"], "b": ["first"]}, "stored")
 
 
 async def missing_hash_equals_nothing(target: Target) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from penstock.worker import Binding, Worker
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Queue:
     """A durable queue and its arguments."""
 
@@ -20,7 +20,7 @@ class Queue:
     arguments: Mapping[str, str | int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Topology:
     """What must exist before a worker can consume: its queues, and the bindings of the first of them."""
 

@@ -26,7 +26,7 @@ class Binding:
     exchange_type: Literal["topic", "direct", "fanout", "headers"] = "topic"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worker:
     """Everything Penstock needs to know of a worker. Found by name in the entry-point group `penstock.workers`.
 

@@ -69,7 +69,8 @@ class Writer:
         try:
             async with asyncio.timeout(self.settings.retry.write_timeout):
                 await self._sink.open(self._endpoint)
-                await self._sink.prepare()
+            # Not under our limit: the index of a large store takes its time, and the sink has a limit of its own.
+            await self._sink.prepare()
         except SinkUnavailable:
             raise
         except TimeoutError as error:

@@ -55,9 +55,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_metric_shows_the_state(self) -> None:
-        shown = self.metrics.registry.get_sample_value(
-            "penstock_breaker_state", {"worker": "w", "endpoint": "primary"}
-        )
+        shown = self.metrics.registry.get_sample_value("penstock_breaker_state", {"worker": "w", "endpoint": "primary"})
         assert shown == {"closed": 0, "half_open": 1, "open": 2}[self.breaker.state]
 
 

@@ -1,0 +1,1 @@
+"""What somebody outside Penstock writes to have their own workers."""
