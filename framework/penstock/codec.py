@@ -48,18 +48,15 @@ class Codec:
             return Poison("invalid", "ValidationError", explain(error))
         try:
             row = worker.mapping(value)
-            version = worker.version(value)
+            version = worker.version(value) if worker.version else getattr(value, "version", None)
+            if version is not None and not isinstance(version, int):
+                raise TypeError(f"the version is a {type(version).__name__}, not an integer")
             natural_key = worker.natural_key(value)
+            hash(natural_key)
+            key = key_of(delivery.properties.headers, document, worker.key_fields)
+            return Record(delivery, row, natural_key, key, content_hash(row, version, worker.mapping_version), version)
         except Exception as error:  # noqa: BLE001 a mapping is the user's code; the fuse stops one that is broken for all
             return Poison("unmappable", type(error).__name__, str(error))
-        return Record(
-            delivery,
-            row,
-            natural_key,
-            key_of(delivery.properties.headers, document, worker.key_fields),
-            content_hash(row, version, worker.mapping_version),
-            version,
-        )
 
 
 def deeper_than(document: Any, limit: int) -> bool:

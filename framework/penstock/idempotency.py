@@ -21,15 +21,18 @@ LONGEST_KEY = 128
 def canonical(value: Any) -> bytes:
     """JSON with sorted names and no spaces: equal values give equal bytes."""
     try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # an integer beyond 64 bits, which orjson refuses
         text = json.dumps(value, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return text.encode("utf-8", "surrogatepass")
 
 
 def _plain(value: Any) -> Any:
+    """What JSON has no word for, said the same way in every process."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
     return str(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Worker:
     sink: makes the (unopened) sink; settings decide sizes and time limits.
     endpoints: the sink's servers in order of preference, from the settings.
     mapping_version: raise it when the mapping changes, and every record is written again.
-    version: of a validated record, its version at the source, or None.
+    version: of a validated record, its version at the source, or None; left out, its attribute `version` if it has one.
     key_fields: the top-level fields that identify the event; empty means the whole record.
     """
 
@@ -50,7 +49,7 @@ class Worker:
     bindings: tuple[Binding, ...] = ()
     mode: Mode = "upsert"
     mapping_version: int = 1
-    version: Callable[[Any], int | None] = attrgetter("version")
+    version: Callable[[Any], int | None] | None = None
     key_fields: tuple[str, ...] = ()
     port: int = 0
     description: str = ""

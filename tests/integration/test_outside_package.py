@@ -28,6 +28,14 @@ async def test_its_own_model_and_sink_run_by_name(outside_python: str, broker_ur
     assert letter.body == b"no note"
 
 
+def test_a_missing_extra_is_one_line_that_says_what_to_install(outside_python: str) -> None:
+    # This environment has the extra `table` alone.
+    result = Installation({}, outside_python).penstock("run", "discogs-graph")
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert "pip install 'penstock[graph]'" in line
+
+
 async def test_its_events_are_entered_once(outside_python: str, broker_url: str, postgres_url: str) -> None:
     shop = Installation({"RABBITMQ_URL": broker_url, "POSTGRES_URL": postgres_url}, outside_python)
     shop.drain("shop-orders")

@@ -58,6 +58,7 @@ def test_a_wrong_host(penstock: Installation, variable: str, word: str, worker: 
     ("variable", "words", "worker"),
     [
         ("RABBITMQ_URL", ("RABBITMQ_USERNAME", "RABBITMQ_PASSWORD"), "discogs-table"),
+        ("POSTGRES_URL", ("POSTGRES_USERNAME", "POSTGRES_PASSWORD"), "discogs-table"),
         ("NEO4J_URL", ("NEO4J_USERNAME", "NEO4J_PASSWORD"), "discogs-graph"),
     ],
 )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 class Note(BaseModel):
     id: int
     text: str
-    version: int | None = None
 
 
 class SqliteSink:

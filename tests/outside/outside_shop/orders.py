@@ -15,7 +15,6 @@ class Order(BaseModel):
     number: int
     customer: int
     sequence: int
-    version: int | None = None
 
 
 worker = Worker(
@@ -24,7 +23,7 @@ worker = Worker(
     model=Order,
     natural_key=lambda order: order.number,
     key_fields=("number",),
-    mapping=lambda order: TableRow("orders", order.model_dump(exclude={"version"})),
+    mapping=lambda order: TableRow("orders", order.model_dump()),
     # No unique id on purpose: a tool that counts duplicates must be able to see one.
     sink=table_sink(Table("orders", {"number": "bigint", "customer": "bigint", "sequence": "bigint"})),
     endpoints=endpoints,

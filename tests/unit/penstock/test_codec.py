@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,20 @@ def test_the_model_names_the_field_and_never_the_value() -> None:
 
 def test_brackets_in_text_are_not_depth() -> None:
     assert isinstance(decode(json.dumps({"id": 1, "lines": "[" * 5000}).encode()), Record)
+
+
+def test_a_model_needs_no_version_and_a_key_must_be_hashable() -> None:
+    class Plain(BaseModel):
+        id: int
+
+    plain = replace(WORKER, model=Plain, mapping=lambda value: value.id)
+    record = Codec(plain, Limits()).decode(make_delivery(b'{"id": 1, "version": 7}'))
+    assert isinstance(record, Record)
+    assert record.version is None
+    for bad in (replace(plain, version=lambda _: "7"), replace(plain, natural_key=lambda _: [])):
+        outcome = Codec(bad, Limits()).decode(make_delivery(b'{"id": 1}'))
+        assert isinstance(outcome, Poison)
+        assert outcome.reason == "unmappable"
 
 
 @given(st.integers(0, 60), st.integers(1, 60), st.sampled_from(["object", "list"]))
