@@ -50,7 +50,7 @@ class Codec:
             row = worker.mapping(value)
             version = worker.version(value) if worker.version else getattr(value, "version", None)
             if version is not None and not isinstance(version, int):
-                raise TypeError(f"the version is a {type(version).__name__}, not an integer")
+                return Poison("unmappable", "TypeError", f"the version is a {type(version).__name__}, not an integer")
             natural_key = worker.natural_key(value)
             hash(natural_key)
             key = key_of(delivery.properties.headers, document, worker.key_fields)
