@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -49,8 +50,8 @@ class Codec:
         try:
             row = worker.mapping(value)
             version = worker.version(value) if worker.version else getattr(value, "version", None)
-            if version is not None and not isinstance(version, int):
-                return Poison("unmappable", "TypeError", f"the version is a {type(version).__name__}, not an integer")
+            if version is not None:
+                version = index(version)  # a TypeError where it is no integer
             natural_key = worker.natural_key(value)
             hash(natural_key)
             key = key_of(delivery.properties.headers, document, worker.key_fields)
