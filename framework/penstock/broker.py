@@ -16,9 +16,11 @@ from aiormq.exceptions import (
     ChannelAccessRefused,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
+    InvalidFrameError,
     ProbableAuthenticationError,
 )
 
+from penstock import cancellation
 from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.settings import describe, rabbitmq_url
 
@@ -50,9 +52,19 @@ async def connect(settings: RabbitMQ, name: str) -> AbstractConnection:
         text = f"RabbitMQ at {where} refuses the login: check RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or RABBITMQ_URL)"
         raise LinkError(text) from error
     except BROKER_ERRORS as error:
-        why = f"no answer within {settings.connect_timeout:g} s" if isinstance(error, TimeoutError) else str(error)
-        text = f"cannot connect to RabbitMQ at {where}: {why}: check RABBITMQ_HOST (or RABBITMQ_URL)"
+        text = f"cannot connect to RabbitMQ at {where}: {_why(error, settings)} (or RABBITMQ_URL)"
         raise LinkError(text) from error
+
+
+def _why(error: Exception, settings: RabbitMQ) -> str:
+    match error:
+        case TimeoutError():
+            return f"no answer within {settings.connect_timeout:g} s: check RABBITMQ_HOST and RABBITMQ_PORT"
+        case InvalidFrameError():
+            # The broker answers a virtual host that is not there, or not allowed, by closing the connection.
+            return "it refuses the virtual host: check RABBITMQ_VHOST"
+        case _:
+            return f"{error}: check RABBITMQ_HOST and RABBITMQ_PORT"
 
 
 @contextlib.asynccontextmanager
@@ -66,9 +78,7 @@ async def request(what: str, seconds: float = REQUEST_TIMEOUT) -> AsyncIterator[
     except BROKER_ERRORS as error:
         raise LinkError(f"{what}: {error}") from error
     except asyncio.CancelledError as error:
-        # The client library cancels what waits on a channel that is lost: no cancellation of this task.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if cancellation.is_ours():
             raise
         raise LinkError(f"{what}: the channel was lost") from error
 
@@ -85,10 +95,25 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Cha
 
 
 async def close(closable: Channel | AbstractConnection) -> None:
-    """Close in bounded time; what cannot be closed is lost already."""
-    with contextlib.suppress(LinkError):
-        async with request("cannot close", CLOSE_TIMEOUT):
-            await closable.close()
+    """Close in bounded time; what cannot be closed is lost already.
+
+    The client library's own close may wait for a peer that reads nothing (a memory alarm, a frozen broker) and
+    takes no cancellation while it does; so it is left alone when the time is up.
+    """
+    closing = asyncio.create_task(_close(closable))
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
+    await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
+    closing.cancel()
+
+
+#: What is being closed, kept from the garbage collector.
+_closing: set[asyncio.Task[None]] = set()
+
+
+async def _close(closable: Channel | AbstractConnection) -> None:
+    with contextlib.suppress(*BROKER_ERRORS):
+        await closable.close()
 
 
 #: What to do with a topology: make it; see that all of it exists; compare the queues that exist with it; nothing.

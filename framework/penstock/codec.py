@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from penstock.worker import Worker
 
 
+#: More problems than this in one record are counted, not listed: a list of millions has as many.
+MOST_PROBLEMS = 100
+
+
 class Codec:
     """Decodes the deliveries of one worker."""
 
     def __init__(self, worker: Worker, limits: Limits) -> None:
         self._worker = worker
-        self._limits = limits
+        self.limits = limits
         self._model: TypeAdapter[Any] = TypeAdapter(worker.model)
 
     def decode(self, delivery: Delivery) -> Record | Poison:
         """The record of a delivery, or why there is none: too_large, not_json, too_deep, invalid, unmappable."""
         worker = self._worker
         body = delivery.body
-        if len(body) > self._limits.body_bytes:
-            text = f"the body has {len(body)} bytes; limits.body_bytes is {self._limits.body_bytes}"
+        if len(body) > self.limits.body_bytes:
+            text = f"the body has {len(body)} bytes; limits.body_bytes is {self.limits.body_bytes}"
             return Poison("too_large", "BodyTooLarge", text)
         try:
             document = from_json(body, allow_inf_nan=False)
@@ -39,15 +43,12 @@ class Codec:
             reason = "too_deep" if "recursion limit" in str(error) else "not_json"
             return Poison(reason, type(error).__name__, str(error))
         # An open bracket may stand in a string, so that their number is only an upper bound of the depth.
-        depth_limit = self._limits.depth
+        depth_limit = self.limits.depth
         if body.count(b"[") + body.count(b"{") > depth_limit and deeper_than(document, depth_limit):
             return Poison("too_deep", "TooDeep", f"the body is nested deeper than limits.depth = {depth_limit}")
         try:
             # Validated from the bytes, so that a strict model gets JSON's rules (a date is text there).
             value = self._model.validate_json(body)
-        except ValidationError as error:
-            return Poison("invalid", "ValidationError", explain(error))
-        try:
             row = worker.mapping(value)
             version = worker.version(value) if worker.version else getattr(value, "version", None)
             if version is not None:
@@ -56,7 +57,9 @@ class Codec:
             hash(natural_key)
             key = key_of(delivery.properties.headers, document, worker.key_fields)
             return Record(delivery, row, natural_key, key, content_hash(row, version, worker.mapping_version), version)
-        except Exception as error:  # noqa: BLE001 a mapping is the user's code; the fuse stops one that is broken for all
+        except ValidationError as error:
+            return Poison("invalid", "ValidationError", explain(error))
+        except Exception as error:  # noqa: BLE001 validators and mapping are the user's; the fuse stops one broken for all
             return Poison("unmappable", type(error).__name__, str(error))
 
 
@@ -77,5 +80,7 @@ def deeper_than(document: Any, limit: int) -> bool:
 
 def explain(error: ValidationError) -> str:
     """The errors of a model as `field: what is wrong`, without any value of the record."""
+    if error.error_count() > MOST_PROBLEMS:
+        return f"{error.error_count()} values are not as the model wants them"
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'record'}: {problem['msg']}" for problem in problems)

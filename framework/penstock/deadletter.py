@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 2048
 
 #: Headers that the broker writes and reads itself: sent along they would be believed or ignored, never understood.
-BROKER_HEADERS = frozenset({"x-death", "x-delivery-count", "x-acquired-count"})
+#: CC and BCC would route copies of the letter to the queues they name, the work queue perhaps.
+BROKER_HEADERS = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
 BROKER_PREFIXES = ("x-first-death-", "x-last-death-")
 
 
 def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str | None, now: float) -> dict[str, Any]:
     """The headers of a dead letter: the publisher's own, and penstock-* for what happened. `now` in epoch seconds."""
     kept = {
-        name: value
+        name: encodable(value)
         for name, value in delivery.headers.items()
         if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
     }
@@ -39,11 +40,29 @@ def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str |
         "penstock-original-exchange": delivery.exchange,
         "penstock-original-routing-key": delivery.routing_key,
         "penstock-worker": worker,
-        "penstock-attempts": int(kept.get("penstock-attempts", 0)) + 1,
+        "penstock-attempts": count(kept.get("penstock-attempts")) + 1,
         "penstock-failed-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
-        "penstock-replays": int(kept.get("penstock-replays", 0)),
+        "penstock-replays": count(kept.get("penstock-replays")),
         KEY_HEADER: key or header_key(delivery.headers) or digest(delivery.body),
     }
+
+
+def count(value: object) -> int:
+    """A number that another stage of Penstock left in a header; 0 for what anybody else may have put there."""
+    return value if isinstance(value, int) else 0
+
+
+def encodable(value: Any) -> Any:
+    """A header value that can be sent again: the client reads text that is not UTF-8 as bytes, and sends bytearray."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case list():
+            return [encodable(one) for one in value]
+        case dict():
+            return {name: encodable(one) for name, one in value.items()}
+        case _:
+            return value
 
 
 class DeadLetters:

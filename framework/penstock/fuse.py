@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.errors import FuseBlown
 
 if TYPE_CHECKING:
+    from penstock.outcome import Refusal
     from penstock.settings import FuseSettings
 
 
@@ -24,18 +25,21 @@ class Fuse:
         self._refused = 0
         self._total = 0
 
-    @property
-    def limit(self) -> float:
-        """How many of the last `window` records may be refused."""
-        return self.settings.window * self.settings.percent / 100
+    def limit(self, batch: int = 0) -> float:
+        """How many records may be refused: of the last `window`, or of a batch that is larger."""
+        return max(self.settings.window, batch) * self.settings.percent / 100
 
-    def check(self, refused: int, latest: str) -> None:
-        """Raise FuseBlown if `refused` more records would be too many; `latest` is the newest reason."""
-        if self.settings.percent < 100 and self._refused + refused > self.limit:  # noqa: PLR2004 per cent
+    def check(self, refused: int, batch: int, latest: Refusal) -> None:
+        """Raise FuseBlown if `refused` of a batch of so many records would be too many; `latest` is the newest reason.
+
+        The error's text holds reason and class only: logs and /health take no payload, which a message may quote.
+        """
+        if self.settings.percent < 100 and self._refused + refused > self.limit(batch):  # noqa: PLR2004 per cent
             text = (
-                f"more than {self.settings.percent:g} % of the last {self.settings.window} records were refused, "
-                f"the latest because: {latest}. Nothing of this batch was settled. Mend the sink or the mapping; or, "
-                "if the records really are bad, set PENSTOCK_FUSE__PERCENT=100 and send SIGHUP or restart"
+                f"more than {self.settings.percent:g} % of the last {max(self.settings.window, batch)} records were "
+                f"refused, the latest for {latest.reason} ({latest.error_class}); this batch is held and nothing of it "
+                "settled. Mend the sink, the model or the mapping; or, if the records really are bad, set fuse.percent "
+                "to 100 (in the settings file and SIGHUP, or PENSTOCK_FUSE__PERCENT and a restart)"
             )
             raise FuseBlown(text)
 

@@ -47,8 +47,10 @@ async def until_it_works(
     def say(state: RetryCallState) -> None:
         failed = state.outcome.exception() if state.outcome else None
         n, seconds = state.attempt_number, round(state.upcoming_sleep, 1)
-        if n <= START_ATTEMPTS:
+        if n < START_ATTEMPTS:
             text = f"attempt {n} of {START_ATTEMPTS}, next in {seconds} s"
+        elif n == START_ATTEMPTS:
+            text = f"attempt {n} of {START_ATTEMPTS}, from now on every {seconds} s"
         else:
             text = f"attempt {n}, still trying, next in {seconds} s"
         log.warning("start_waits", what=what, attempt=n, text=text, error=str(failed))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from penstock import cancellation
 from penstock.batch import collapse
 from penstock.errors import BatchError, ConnectionLost, SinkUnavailable
 from penstock.outcome import SUPERSEDED, Outcome, Poison, Transient
@@ -62,6 +63,7 @@ class Writer:
         self._clock = clock
         self._metrics = metrics
         self._refused = 0
+        self._size = 0
 
     async def open(self) -> None:
         """Connect on fresh resources and prepare the sink. Raises SinkUnavailable."""
@@ -76,7 +78,9 @@ class Writer:
         except TimeoutError as error:
             text = f"{self._endpoint.name} did not answer within {self.settings.retry.write_timeout:g} s"
             raise SinkUnavailable(text) from error
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and cancellation.is_ours():
+                raise
             raise SinkUnavailable(f"{self._endpoint.name}: {type(error).__name__}: {error}") from error
         self._metrics.endpoint_active(self._endpoint.name, active=True)
 
@@ -101,16 +105,17 @@ class Writer:
                 log.warning("probe_failed", endpoint=self._endpoint.name, error=str(error))
                 self.breaker.trip(error)
 
-    async def write(self, records: Sequence[Record], refused: int = 0) -> list[Outcome]:
-        """Write the records of a batch, of which `refused` more were refused before. One outcome per record, in order.
+    async def write(self, records: Sequence[Record], refused: Sequence[Poison] = ()) -> list[Outcome]:
+        """Write the records of a batch, of which `refused` did not become records. One outcome per record, in order.
 
         Raises SinkUnavailable once the breaker is open, and FuseBlown; then nothing is to be settled.
         A superseded record is written itself when the one that stood for it is refused.
         """
         outcomes: list[Outcome] = [SUPERSEDED] * len(records)
-        self._refused = refused
+        self._refused = len(refused)
+        self._size = len(records) + len(refused)
         if refused:
-            self._fuse.check(refused, "they cannot be decoded, see the letters in the DLQ")
+            self._fuse.check(self._refused, self._size, refused[-1])
         groups = collapse(records) if self._mode == "upsert" else [[position] for position in range(len(records))]
         while groups:
             batch = [records[group[-1]] for group in groups]
@@ -137,7 +142,9 @@ class Writer:
                 self._metrics.write_failed("batch_error")
                 self.breaker.success()
                 raise
-            except Exception as error:  # noqa: BLE001 what is not classified is an outage, never poison
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and cancellation.is_ours():
+                    raise
                 failures += 1
                 await self._failed(self._as_outage(error), failures)
                 continue
@@ -152,7 +159,7 @@ class Writer:
             self.breaker.success()
             return outcomes
 
-    def _as_outage(self, error: Exception) -> SinkUnavailable:
+    def _as_outage(self, error: BaseException) -> SinkUnavailable:
         match error:
             case SinkUnavailable():
                 return error
@@ -187,21 +194,40 @@ class Writer:
                 await self._sink.ping()
         except SinkUnavailable:
             raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and cancellation.is_ours():
+                raise
             raise SinkUnavailable(f"{self._endpoint.name}: {type(error).__name__}: {error}") from error
 
     async def _divide(self, records: Sequence[Record], error: BatchError) -> list[Outcome]:
-        """The outcomes of records that were refused together: in place again if that may help, else in halves."""
-        turns = BATCH_ATTEMPTS if len(records) > 1 else self.settings.retry.max_attempts
-        for turn in range(1, turns):
-            if not isinstance(error.refusal, Transient):
+        """The outcomes of records that were refused together: again in place if that may help, then in halves.
+
+        Those that fail for a passing reason alone too are tried again all together, so that many of them
+        take no longer than one.
+        """
+        for turn in range(1, BATCH_ATTEMPTS):
+            if len(records) == 1 or not isinstance(error.refusal, Transient):
                 break
-            log.warning("records_retried", records=len(records), turn=turn, reason=error.refusal.reason)
-            await self._clock.sleep(backoff(turn, self.settings.retry, self._clock))
+            await self._wait_a_turn(turn, len(records))
             try:
                 return list(await self._attempt(records))
             except BatchError as again:
                 error = again
+        outcomes = await self._halve(records, error)
+        for turn in range(1, self.settings.retry.max_attempts):
+            waiting = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transient)]
+            if not waiting:
+                break
+            await self._wait_a_turn(turn, len(waiting))
+            for position in waiting:
+                outcomes[position] = await self._alone(records[position])
+        given_up = [outcome for outcome in outcomes if isinstance(outcome, Transient)]
+        if given_up:
+            self._refused += len(given_up)
+            self._fuse.check(self._refused, self._size, given_up[-1])
+        return outcomes
+
+    async def _halve(self, records: Sequence[Record], error: BatchError) -> list[Outcome]:
         if len(records) == 1:
             return [self._refuse(error.refusal)]
         outcomes: list[Outcome] = []
@@ -212,12 +238,25 @@ class Writer:
             try:
                 outcomes += await self._attempt(part)
             except BatchError as again:
-                outcomes += await self._divide(part, again)
+                outcomes += await self._halve(part, again)
         return outcomes
 
+    async def _alone(self, record: Record) -> Outcome:
+        try:
+            [outcome] = await self._attempt([record])
+        except BatchError as error:
+            return self._refuse(error.refusal)
+        return outcome
+
+    async def _wait_a_turn(self, turn: int, records: int) -> None:
+        log.warning("records_retried", records=records, turn=turn)
+        await self._clock.sleep(backoff(turn, self.settings.retry, self._clock))
+
     def _refuse(self, refusal: Refusal) -> Refusal:
-        self._refused += 1
-        self._fuse.check(self._refused, f"{refusal.reason}: {refusal.message}")
+        """Count a record that is refused for good; raises FuseBlown when that is one too many."""
+        if isinstance(refusal, Poison):
+            self._refused += 1
+            self._fuse.check(self._refused, self._size, refusal)
         return refusal
 
 

@@ -75,7 +75,7 @@ async def test_a_new_column_that_must_not_be_null_blows_the_fuse(
         alert = worker.wait_for("paused")
         assert alert["reason"] == "fuse"
         assert alert["level"] == "error"
-        assert "PENSTOCK_FUSE__PERCENT" in alert["error"]
+        assert "fuse.percent" in alert["error"]
         wait_until(lambda: worker.metric("penstock_consuming") == 0, 20, "the consumer is cancelled")
         assert worker.metric("penstock_fuse_blown") == 1
         ready = worker.get("/readyz")

@@ -170,10 +170,12 @@ class Pool:
 
     async def check(self) -> None:
         """Replace idle connections that are too old or do not answer, and come up to `pool_min` again."""
-        for _ in range(len(self._idle)):
-            # The longest idle one first. An outage is for the next user to meet, who can report it.
+        for lease in list(self._idle):
+            if lease not in self._idle:
+                continue  # somebody uses it meanwhile
+            # An outage is for the next user to meet, who can report it.
             with contextlib.suppress(SinkUnavailable):
-                lease = self._idle.pop(0)
+                self._idle.remove(lease)
                 if await self._is_usable(lease):
                     self._idle.append(lease)
         with contextlib.suppress(SinkUnavailable):

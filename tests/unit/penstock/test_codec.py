@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from penstock.codec import Codec, deeper_than
 from penstock.outcome import Poison
@@ -100,6 +100,30 @@ def test_the_model_names_the_field_and_never_the_value() -> None:
     assert isinstance(outcome, Poison)
     assert outcome.message.startswith("id: ")
     assert "secret-value" not in outcome.message
+
+
+def test_a_record_with_a_million_problems_costs_no_million_lines() -> None:
+    class Tags(BaseModel):
+        tags: list[str]
+
+    outcome = Codec(replace(WORKER, model=Tags), Limits()).decode(
+        make_delivery(b'{"tags": [' + b"1," * 99_999 + b"1]}")
+    )
+    assert isinstance(outcome, Poison)
+    assert outcome.message == "100000 values are not as the model wants them"
+
+
+def test_a_validator_that_raises_anything_makes_poison() -> None:
+    class Odd(BaseModel):
+        id: int
+
+        @field_validator("id")
+        @classmethod
+        def look_up(cls, value: int) -> int:
+            known: dict[int, int] = {}
+            return known[value]
+
+    assert isinstance(Codec(replace(WORKER, model=Odd), Limits()).decode(make_delivery(b'{"id": 1}')), Poison)
 
 
 def test_brackets_in_text_are_not_depth() -> None:

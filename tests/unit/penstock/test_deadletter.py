@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pamqp import header
+from pamqp.commands import Basic
+
 from penstock.deadletter import LONGEST_MESSAGE, letter_headers
 from penstock.outcome import Poison
 from penstock.testing import make_delivery
@@ -44,3 +47,22 @@ def test_the_key_of_the_record_wins_and_attempts_are_counted_on() -> None:
     assert (headers["penstock-attempts"], headers["penstock-replays"]) == (3, 1)
     assert headers["penstock-key"] == "key-of-the-record"
     assert letter_headers(delivery, REFUSAL, "orders", None, 0)["penstock-key"] == "old"
+
+
+def test_what_anybody_may_have_put_in_a_header_stops_nothing() -> None:
+    delivery = make_delivery(b"body")
+    delivery.properties.headers = {
+        "penstock-attempts": "x",
+        "penstock-replays": None,
+        "CC": ["orders"],
+        "BCC": ["orders"],
+        "raw": b"\xff",
+        "deep": [{"raw": b"\xff"}],
+    }
+    headers = letter_headers(delivery, REFUSAL, "orders", None, 0)
+    assert (headers["penstock-attempts"], headers["penstock-replays"]) == (1, 0)
+    # Carried on, these would route a copy of the letter back into the queue it came from.
+    assert not {"CC", "BCC"} & headers.keys()
+    # What the client reads as bytes it can only send as bytearray.
+    frame = header.ContentHeader(0, 4, Basic.Properties(headers=headers)).marshal()
+    assert frame.count(b"\xff") >= 2

@@ -59,7 +59,7 @@ class Bench:
             metrics=metrics,
         )
 
-    async def write(self, records: Sequence[Record], refused: int = 0) -> list[Outcome]:
+    async def write(self, records: Sequence[Record], refused: Sequence[Poison] = ()) -> list[Outcome]:
         await self.writer.open()
         return await self.writer.write(records, refused)
 
@@ -112,6 +112,54 @@ async def test_a_passing_failure_is_tried_again_in_place() -> None:
 async def test_a_record_that_never_gets_its_turn_is_given_up_alone() -> None:
     bench = Bench(MemorySink(refuses=lambda record: TRANSIENT if record.natural_key == "b" else None))
     assert await bench.write(records("a", "b", "c")) == [WRITTEN, TRANSIENT, WRITTEN]
+
+
+async def test_many_that_wait_take_no_longer_than_one() -> None:
+    async def slept(*waiting: str) -> list[float]:
+        bench = Bench(MemorySink(refuses=lambda record: TRANSIENT if record.natural_key in waiting else None))
+        outcomes = await bench.write(records(*"abcdefghij"))
+        assert [outcome == TRANSIENT for outcome in outcomes] == [name in waiting for name in "abcdefghij"]
+        return bench.clock.slept
+
+    assert await slept("a", "c", "d", "j") == await slept("c")
+
+
+async def test_one_that_waits_is_written_when_its_turn_comes() -> None:
+    tries = 0
+
+    def refuses(record: Record) -> Refusal | None:
+        nonlocal tries
+        tries += record.natural_key == "b"
+        return TRANSIENT if record.natural_key == "b" and tries < 8 else None
+
+    bench = Bench(MemorySink(refuses=refuses))
+    assert await bench.write(records("a", "b", "c")) == [WRITTEN, WRITTEN, WRITTEN]
+
+
+async def test_a_cancellation_that_slips_out_of_a_driver_is_an_outage() -> None:
+    class Leaking(MemorySink):
+        async def write(self, batch: Batch) -> Sequence[Outcome]:
+            if batch.records:
+                raise asyncio.CancelledError
+            return await super().write(batch)
+
+    with pytest.raises(SinkUnavailable, match="unclassified CancelledError"):
+        await Bench(Leaking()).write(records("a"))
+
+
+async def test_our_own_cancellation_goes_through() -> None:
+    class Slow(MemorySink):
+        async def write(self, batch: Batch) -> Sequence[Outcome]:
+            started.set()
+            await asyncio.Event().wait()
+            return await super().write(batch)
+
+    started = asyncio.Event()
+    writing = asyncio.create_task(Bench(Slow()).write(records("a")))
+    await started.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
 
 
 async def test_the_newest_of_a_key_stands_for_the_others() -> None:
@@ -214,7 +262,7 @@ async def test_recovery_probes_one_at_a_time_and_the_next_write_decides() -> Non
 async def test_the_fuse_blows_within_a_batch_before_anything_is_settled() -> None:
     settings = SETTINGS.model_copy(update={"fuse": FuseSettings(window=20, percent=20)})
     bench = Bench(MemorySink(refuses=lambda _: POISON), settings=settings)
-    with pytest.raises(FuseBlown, match="constraint: null value"):
+    with pytest.raises(FuseBlown, match=r"constraint \(23502\)"):
         await bench.write(records(*"abcdefgh"))
 
 
@@ -222,5 +270,5 @@ async def test_records_that_could_not_be_decoded_count_for_the_fuse() -> None:
     settings = SETTINGS.model_copy(update={"fuse": FuseSettings(window=20, percent=20)})
     bench: Any = Bench(settings=settings)
     with pytest.raises(FuseBlown):
-        await bench.write(records("a"), refused=5)
+        await bench.write(records("a"), refused=[POISON] * 5)
     assert bench.sink.batches == []
