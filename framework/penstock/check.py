@@ -3,58 +3,94 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.broker import close, connect, ensure_topology
-from penstock.errors import PenstockError, TopologyMissing
+from penstock.errors import PenstockError, SettingsError, TopologyMissing, UsageError
 from penstock.topology import topology_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.settings import Settings
+    from penstock.sink import Endpoint, Sink
     from penstock.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One server looked at; `problem` is None when it will do."""
+    """One server looked at; `problem` is None when it will do, and `note` what there is to know all the same."""
 
     subject: str
     problem: str | None
+    note: str = ""
+
+
+def sink_of(worker: Worker, settings: Settings) -> tuple[Sink, Sequence[Endpoint]]:
+    """Return the worker's sink, unopened, and its endpoints: one at least. Raises UsageError, naming the worker."""
+    try:
+        endpoints = worker.endpoints(settings)
+        sink = worker.sink(worker, settings)
+    except PenstockError:
+        raise
+    except Exception as error:
+        raise UsageError(f"worker {worker.name}: its sink cannot be made: {_reason(error)}") from error
+    if not endpoints:
+        raise SettingsError(f"worker {worker.name} has no endpoint for its sink: its settings name no server")
+    return sink, endpoints
 
 
 async def check_worker(worker: Worker, settings: Settings) -> list[CheckResult]:
     """Connect to the broker and to every endpoint of the sink, and change nothing there."""
-    results = [CheckResult(f"{worker.name}: RabbitMQ, queue {worker.queue}", await _check_broker(worker, settings))]
-    for endpoint in worker.endpoints(settings):
-        sink = worker.sink(worker, settings)
-        problem = None
-        try:
-            async with asyncio.timeout(settings.retry.write_timeout):
-                await sink.open(endpoint)
-                await sink.ping()
-        except (PenstockError, TimeoutError) as error:
-            problem = str(error) or f"no answer within {settings.retry.write_timeout:g} s"
-        finally:
-            await sink.close()
+    results = [await _check_broker(worker, settings)]
+    try:
+        sink, endpoints = sink_of(worker, settings)
+    except PenstockError as error:
+        return [*results, CheckResult(f"{worker.name}: sink", str(error))]
+    for endpoint in endpoints:
+        problem = await _check_endpoint(sink, endpoint, settings.retry.write_timeout)
         results.append(CheckResult(f"{worker.name}: sink {endpoint.name}", problem))
     return results
 
 
-async def _check_broker(worker: Worker, settings: Settings) -> str | None:
+async def _check_endpoint(sink: Sink, endpoint: Endpoint, seconds: float) -> str | None:
+    try:
+        async with asyncio.timeout(seconds):
+            await sink.open(endpoint)
+            await sink.ping()
+    except TimeoutError:
+        return f"no answer within {seconds:g} s"
+    except PenstockError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 - the sink of another package; what it raises is the answer
+        return _reason(error)
+    finally:
+        await sink.close()
+    return None
+
+
+async def _check_broker(worker: Worker, settings: Settings) -> CheckResult:
+    subject = f"{worker.name}: RabbitMQ, queue {worker.queue}"
     try:
         connection = await connect(settings.rabbitmq, f"{worker.name} check")
         try:
             topology = topology_of(worker, settings.queue)
             if settings.queue.topology == "declare":
-                with suppress(TopologyMissing):  # it is created at the start
-                    await ensure_topology(connection, topology, "check")
-                    await ensure_topology(connection, topology, "compare")
+                await ensure_topology(connection, topology, "check")
+                await ensure_topology(connection, topology, "compare")
             else:
                 await ensure_topology(connection, topology, settings.queue.topology)
         finally:
             await close(connection)
+    except TopologyMissing as error:
+        if settings.queue.topology == "declare":
+            return CheckResult(subject, None, "what is missing of it will be made at the start")
+        return CheckResult(subject, str(error))
     except PenstockError as error:
-        return str(error)
-    return None
+        return CheckResult(subject, str(error))
+    return CheckResult(subject, None)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

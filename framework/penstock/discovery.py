@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, entry_points, requires
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from penstock.errors import UsageError
 from penstock.spelling import by_likeness
-from penstock.worker import Worker
+from penstock.worker import Binding, Mode, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from importlib.metadata import EntryPoint
 
     from penstock.reader import Reader
@@ -40,22 +41,41 @@ def worker_package(name: str) -> str:
 
 
 def load_worker(name: str) -> Worker:
-    """Import a worker. Raises UsageError: unknown, offered twice, an extra missing, no Worker."""
+    """Import a worker. Raises UsageError, naming its package: unknown, offered twice, broken, no (proper) Worker."""
     found = _load(WORKERS, name)
     if not isinstance(found, Worker):
         raise UsageError(f"{_describe(WORKERS, name)} is no penstock.worker.Worker but a {type(found).__name__}")
     if found.name != name:
         raise UsageError(f"{_describe(WORKERS, name)} calls itself {found.name}: both names must be the same")
+    if faults := "; ".join(_faults(found)):
+        raise UsageError(f"{_describe(WORKERS, name)} cannot be used: {faults}")
     return found
 
 
 def load_reader(name: str) -> Reader:
-    """Import a reader. Raises UsageError: unknown, offered twice, an extra missing, no Reader."""
+    """Import a reader. Raises UsageError, naming its package: unknown, offered twice, broken, no Reader."""
     reader: Reader = _load(READERS, name)
     missing = [attribute for attribute in ("exchange", "files", "read") if not hasattr(reader, attribute)]
     if missing:
         raise UsageError(f"{_describe(READERS, name)} is no penstock.reader.Reader: it has no {', '.join(missing)}")
     return reader
+
+
+def _faults(worker: Worker) -> Iterator[str]:
+    """What the declaration of another package got wrong and a type checker would have told it."""
+    if not isinstance(worker.bindings, tuple) or not all(isinstance(one, Binding) for one in worker.bindings):
+        yield "its bindings must be a tuple of Binding, as in (Binding('shop', 'order'),)"
+    if not isinstance(worker.key_fields, tuple) or not all(isinstance(one, str) for one in worker.key_fields):
+        yield "its key_fields must be a tuple of names, as in ('number',)"
+    if worker.mode not in get_args(Mode):
+        yield f"its mode must be one of {', '.join(get_args(Mode))}"
+    for name in ("port", "mapping_version"):
+        if not isinstance(getattr(worker, name), int):
+            yield f"its {name} must be a whole number"
+    for name in ("natural_key", "mapping", "sink", "endpoints", "version"):
+        value = getattr(worker, name)
+        if not callable(value) and not (name == "version" and value is None):
+            yield f"its {name} must be a function"
 
 
 def _names(group: str) -> list[str]:
@@ -82,8 +102,10 @@ def _load(group: str, name: str) -> Any:
     except ModuleNotFoundError as error:
         remedy = _remedy(entry_point, (error.name or "").partition(".")[0])
         raise UsageError(f"{_describe(group, name)} needs {error.name}, which is not installed{remedy}") from error
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{_describe(group, name)} cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        # What another package does when it is imported must not break what the others do.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{_describe(group, name)} cannot be imported: {reason}") from error
 
 
 def _remedy(entry_point: EntryPoint, module: str) -> str:

@@ -49,6 +49,7 @@ class HealthServer:
     def __init__(self, status: Status, registry: CollectorRegistry, host: str, port: int, worker: str = "") -> None:
         self.host = host
         self.port = port
+        self._worker = worker
         config = uvicorn.Config(
             _application(status, registry, worker),
             access_log=False,
@@ -63,7 +64,7 @@ class HealthServer:
 
     async def start(self) -> None:
         """Bind and serve. Raises UsageError where host and port cannot be had."""
-        listener = _listen(self.host, self.port)
+        listener = _listen(self.host, self.port, self._worker)
         self.port = listener.getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="health server")
 
@@ -83,7 +84,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, worker: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -91,6 +92,8 @@ def _listen(host: str, port: int) -> socket.socket:
         match error.errno:
             case errno.EADDRINUSE:
                 problem = "is taken: set PENSTOCK_HTTP__PORT to another port, or 0 for any free one"
+                if worker:
+                    problem += f"; for this worker alone: http.port under workers: {worker}: in the file"
             case errno.EACCES:
                 problem = "needs more rights than this user has: set PENSTOCK_HTTP__PORT to a port above 1023"
             case _:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from penstock.settings import Log
 
 _MASK = "***"
+#: From which level on the broker's client libraries are heard: each failed try to connect and each lost connection
+#: is a line of our own, theirs come with a traceback.
+_TALKATIVE = {"aio_pika": logging.ERROR, "aiormq": logging.ERROR, "aiormq.connection": logging.CRITICAL}
 #: Made by the pipeline itself, so that they hold no text from outside; they come first in every line.
 _OWN_FIELDS = ("timestamp", "level")
 
@@ -30,9 +33,11 @@ def configure(
     """Send our events, and those of libraries from the level `libraries` on, to `stream` (standard output).
 
     Each of `secrets` is replaced by `***` wherever it turns up, in the text of an exception too.
+    The broker's client libraries are heard in errors only, and not on what is told already, but for our level debug.
     May be called again: loggers made before follow, those with bound values excepted.
     """
-    stream = stream or sys.stdout
+    # Standard output is None where it was closed (>&-).
+    stream = stream or sys.stdout or sys.stderr
     redact = _redaction(redactor(secrets))
     enrich: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -57,6 +62,8 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(libraries)
+    for name, level in _TALKATIVE.items():
+        logging.getLogger(name).setLevel(logging.NOTSET if log.level == "debug" else max(libraries, level))
 
 
 def redactor(secrets: Collection[str]) -> Callable[[str], str]:
@@ -98,7 +105,7 @@ def _foreign(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
 
 
 def _renderer(log: Log, stream: TextIO) -> Processor:
-    match log.format:
+    match log.format or ("console" if stream.isatty() else "json"):
         case "json":
             return structlog.processors.JSONRenderer(serializer=_json)
         case "console":

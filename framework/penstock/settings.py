@@ -104,7 +104,8 @@ class Neo4j(Section):
 class BatchSettings(Section):
     """When a batch is full: `count` records, `byte_size` bytes of bodies, or `period` seconds after its first."""
 
-    count: int = Field(500, ge=1, le=100_000)
+    #: Twice as many still fit into the largest prefetch.
+    count: int = Field(500, ge=1, le=32_767)
     byte_size: int = Field(8 * 1024 * 1024, ge=1)
     period: float = Field(0.1, ge=0)
 
@@ -174,10 +175,10 @@ class Http(Section):
 
 
 class Log(Section):
-    """Logs go to standard output."""
+    """Logs go to standard output. `format` None: text for people on a terminal, JSON elsewhere."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = "info"
-    format: Annotated[Literal["json", "console"], _Lower] = "json"
+    format: Annotated[Literal["json", "console"] | None, _Lower] = None
 
 
 class Settings(Section):
@@ -203,6 +204,17 @@ def load(worker: str | None = None, config: Path | None = None, environ: Mapping
     wins over the rest of it for that worker. Raises SettingsError, in one line, naming variable or file and key.
     """
     return settings_sources.read(Settings, worker, config, environ)
+
+
+def effective(
+    worker: str | None = None, config: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Iterator[tuple[str, str, str]]:
+    """Yield section.key, value and origin of every setting, without passwords. Reads and raises as `load` does."""
+    settings = load(worker, config, environ)
+    origins = settings_sources.origins(Settings, worker, config, environ)
+    for section in Settings.model_fields:
+        for key, value in getattr(settings, section):
+            yield f"{section}.{key}", _shown(key, value), origins.get((section, key), "default")
 
 
 def workers_in_file(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -232,13 +244,28 @@ def secrets(settings: Settings) -> frozenset[str]:
     return frozenset(form for secret in _secrets(settings) if secret for form in _forms(secret))
 
 
+def _shown(key: str, value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case SecretStr() if not value.get_secret_value():
+            return "-"
+        case SecretStr():
+            return describe(value.get_secret_value()) if key == "url" else "***"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
+
+
 def _secrets(settings: Settings) -> Iterator[str]:
     for section in (settings.rabbitmq, settings.postgres, settings.neo4j):
-        # The defaults are in the documentation; to hide "guest" would only blur what people read.
-        if "password" in section.model_fields_set:
-            yield section.password.get_secret_value()
+        found = [section.password.get_secret_value()]
         if section.url is not None:
-            yield from passwords_in(section.url.get_secret_value())
+            found += passwords_in(section.url.get_secret_value())
+        # The defaults are in the documentation; to hide "guest" would only blur what people read.
+        default = type(section)().password.get_secret_value()
+        yield from (password for password in found if password != default)
 
 
 def _forms(secret: str) -> set[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.errors import SettingsError
 from penstock.settings_values import Given, Setting, SettingPath
-from penstock.spelling import did_you_mean
+from penstock.spelling import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 #: Names that are no settings: where the file is, and what the tests and later processes look at.
 _OTHERS = re.compile(r"PENSTOCK_(CONFIG|TEST_.*|REQUIRE_SERVICES|SAMPLE_DATA|CACHE|REGION)")
@@ -27,9 +28,36 @@ _CONVENTIONAL: dict[str, SettingPath] = {
         if (section, key) != ("rabbitmq", "database")
     },
     "RABBITMQ_VHOST": ("rabbitmq", "virtual_host"),
+    "RABBITMQ_VIRTUAL_HOST": ("rabbitmq", "virtual_host"),
+    "RABBITMQ_TLS": ("rabbitmq", "tls"),
     "LOG_LEVEL": ("log", "level"),
     "LOG_FORMAT": ("log", "format"),
 }
+#: Conventional names by their system, as {"RABBITMQ": {"HOST", "PORT", …}, …}.
+_KEYS = {
+    system: {name.removeprefix(f"{system}_") for name in _CONVENTIONAL if name.startswith(f"{system}_")}
+    for system in ("RABBITMQ", "POSTGRES", "NEO4J")
+}
+#: What other programs and the servers' own images call our settings; too unlike ours to be found by likeness.
+_ELSEWHERE = {
+    "USER": "USERNAME",
+    "DB": "DATABASE",
+    "DBNAME": "DATABASE",
+    "PASS": "PASSWORD",
+    "URI": "URL",
+    "SSL": "TLS",
+}
+#: A slip of the pen changes no more than so many letters in length.
+_LENGTH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A variable that sets nothing, and the variable and setting that were perhaps meant."""
+
+    name: str
+    meant: str
+    path: SettingPath
 
 
 def config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -55,6 +83,31 @@ def read_environment(known: Mapping[SettingPath, Setting], environ: Mapping[str,
                 raise SettingsError(f"{name} and {file_variable} are both set: unset one of them")
             texts[name] = Given(_secret_in(Path(path), file_variable), file_variable)
     return {path: texts[name] for name, path in variables.items() if name in texts}
+
+
+def not_read(environ: Mapping[str, str]) -> Iterator[NotRead]:
+    """Yield each variable beside the conventional ones (RABBITMQ_HSOT, POSTGRES_USER) that is like one of them.
+
+    They are not refused: the servers' own variables begin with the same words.
+    """
+    for name, text in environ.items():
+        system, _, key = name.upper().partition("_")
+        keys = _KEYS.get(system)
+        if keys and text and not _is_link(name, text) and (meant := _meant(name, key, system, keys)):
+            yield NotRead(name, meant, _CONVENTIONAL[meant.removesuffix("_FILE")])
+
+
+def _meant(name: str, key: str, system: str, keys: Collection[str]) -> str:
+    """Return the variable that `name` may have been meant for; nothing where it is one, or is like none."""
+    end = "_FILE" if key.endswith("_FILE") else ""
+    possible = {"PASSWORD", "URL"} if end else keys
+    stem = key.removesuffix("_FILE")
+    known = _ELSEWHERE.get(stem, stem)
+    best = (
+        known if known in possible else nearest(stem, [one for one in possible if abs(len(one) - len(stem)) <= _LENGTH])
+    )
+    meant = f"{system}_{best}{end}"
+    return meant if best and meant != name else ""
 
 
 def _refuse_unknown(environ: Mapping[str, str], own: list[str]) -> None:

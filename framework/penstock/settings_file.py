@@ -13,14 +13,22 @@ from penstock.settings_values import Given, SettingPath
 from penstock.spelling import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 #: `$${` stands for `${` itself.
 _VARIABLE = re.compile(r"\$(?P<escaped>\$\{)|\$\{(?P<name>[A-Za-z_]\w*)(?P<default>:[^}]*)?\}|\$\{")
 _WORKERS = "workers"
 
-
+_OPEN = "a quote or bracket is never closed, or a comma is missing"
+_ANY_FAULT = "put quotes around a value with special characters"
+#: What the parser says at the beginning of its text, and what we say for it.
+_FAULTS = {
+    r"found unexpected end of stream|expected ',' or|expected the node content, but found '<stream end>'": _OPEN,
+    r"found character '\\t'": "there is a tab; indent with spaces",
+    r"mapping values are not allowed": "a colon too many: put quotes around a value with one, or mend the indentation",
+    r"expected <block end>|could not find expected ':'": "the indentation is wrong, or a colon is missing after a key",
+}
 #: Deeper than any setting: what is deeper is an alias that holds itself.
 _DEEPEST = 5
 
@@ -39,10 +47,10 @@ class FileSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What stands behind a key. An empty text is a value left out; an empty section too."""
+    """What stands behind a key. An empty text is a value left out; an empty section too; None is a list."""
 
     line: int
-    value: str | dict[str, _Entry]
+    value: str | dict[str, _Entry] | None
 
 
 def read_file(path: Path, known: Collection[SettingPath], environ: Mapping[str, str]) -> FileSettings:
@@ -68,28 +76,40 @@ def _settings(
     names = {section for section, _ in known} | ({_WORKERS} if not prefix else set())
     for section, entry in sections.items():
         if section not in names:
-            raise _unknown(path, entry, prefix + section, [prefix + name for name in names])
+            same = [f"{prefix}{one}.{key}" for one, key in sorted(known) if key == section]
+            raise _unknown(path, entry, prefix + section, [prefix + name for name in names], same)
         for key, leaf in _section(path, prefix + section, entry).items():
             name = f"{prefix}{section}.{key}"
             if (section, key) not in known:
-                raise _unknown(path, leaf, name, [f"{prefix}{one}.{other}" for one, other in known])
-            if not isinstance(leaf.value, str):
-                raise SettingsError(f"{path}:{leaf.line}: {name} takes one value, not a section")
-            if leaf.value:
-                found[section, key] = Given(leaf.value, f"{path}:{leaf.line}: {name}")
+                same = [f"{prefix}{one}.{other}" for one, other in sorted(known) if other == key]
+                raise _unknown(path, leaf, name, [f"{prefix}{one}.{other}" for one, other in known], same)
+            if text := _text(path, name, leaf):
+                found[section, key] = Given(text, f"{path}:{leaf.line}: {name}")
     return found
+
+
+def _text(path: Path, name: str, leaf: _Entry) -> str:
+    match leaf.value:
+        case str(text):
+            return text
+        case None:
+            raise SettingsError(f"{path}:{leaf.line}: {name} is a list; write one value")
+        case _:
+            raise SettingsError(f"{path}:{leaf.line}: {name} takes one value, not a section")
 
 
 def _section(path: Path, name: str, entry: _Entry) -> dict[str, _Entry]:
     if isinstance(entry.value, dict):
         return entry.value
-    if entry.value:
+    if entry.value != "":
         raise SettingsError(f"{path}:{entry.line}: {name} is a section: give its keys below it, indented")
     return {}
 
 
-def _unknown(path: Path, entry: _Entry, name: str, names: Collection[str]) -> SettingsError:
-    return SettingsError(f"{path}:{entry.line}: there is no setting {name}{did_you_mean(name, names) or '; remove it'}")
+def _unknown(path: Path, entry: _Entry, name: str, names: Collection[str], same: Sequence[str]) -> SettingsError:
+    """`same` are the settings with the last word of `name` in other sections: it may only stand in the wrong place."""
+    hint = f"; did you mean {' or '.join(same)}?" if same else did_you_mean(name, names)
+    return SettingsError(f"{path}:{entry.line}: there is no setting {name}{hint or '; remove it'}")
 
 
 def _parsed(path: Path, environ: Mapping[str, str]) -> dict[str, _Entry]:
@@ -102,15 +122,22 @@ def _parsed(path: Path, environ: Mapping[str, str]) -> dict[str, _Entry]:
     except UnicodeDecodeError:
         raise SettingsError(f"{path} (--config, PENSTOCK_CONFIG) is not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
-        # The parser's own text may repeat a piece of a password.
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-        raise SettingsError(f"{where}: not YAML; put quotes around a value with special characters") from None
+        raise _broken(path, error) from None
     except yaml.YAMLError:
         raise SettingsError(f"{path}: not YAML: it holds characters that YAML does not allow") from None
-    if isinstance(tree, str):
+    if not isinstance(tree, dict):
         raise SettingsError(f"{path}: holds no settings; write sections and keys, as in batch: {{count: 500}}")
     return tree
+
+
+def _broken(path: Path, error: yaml.MarkedYAMLError) -> SettingsError:
+    """Say where and why, in words of our own: the parser's may repeat a piece of a password."""
+    problem = error.problem or ""
+    fault = next((words for pattern, words in _FAULTS.items() if re.match(pattern, problem)), _ANY_FAULT)
+    # What is never closed is noticed at the end of the file, and to be mended where it begins.
+    mark = (fault == _OPEN and error.context_mark) or error.problem_mark or error.context_mark
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+    return SettingsError(f"{where}: not YAML: {fault}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +148,8 @@ class _Tree:
     loader: yaml.SafeLoader
     environ: Mapping[str, str]
 
-    def value(self, node: yaml.Node, depth: int = 0) -> str | dict[str, _Entry]:
-        """Return the text of a scalar as it is written, or what a mapping holds."""
+    def value(self, node: yaml.Node, depth: int = 0) -> str | dict[str, _Entry] | None:
+        """Return the text of a scalar as it is written, what a mapping holds, or None for a list."""
         match node:
             case yaml.ScalarNode():
                 return "" if node.tag == "tag:yaml.org,2002:null" else self._substituted(node)
@@ -130,8 +157,10 @@ class _Tree:
                 self._refuse_twins(node)
                 self.loader.flatten_mapping(node)
                 return {key.value: _Entry(_line(key), self.value(value, depth + 1)) for key, value in node.value}
+            case yaml.SequenceNode():
+                return None
             case _:
-                raise self._error(node, "no setting takes a list or so deep a section")
+                raise self._error(node, "no setting takes so deep a section")
 
     def _refuse_twins(self, node: yaml.MappingNode) -> None:
         lines: dict[str, int] = {}

@@ -23,9 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def read(model: type[Model], worker: str | None, config: Path | None, environ: Mapping[str, str]) -> Model:
     """Return a `model` made of `environ` over the file over its defaults. Raises SettingsError."""
     known = settings_of(model)
-    file = config_file(config, environ)
-    given = read_file(file, known, environ).of(worker) if file else {}
-    given |= read_environment(known, environ)
+    given = _given(known, worker, config, environ)
     sections: dict[str, dict[str, str]] = {}
     for (section, key), value in given.items():
         sections.setdefault(section, {})[key] = value.text
@@ -37,10 +35,25 @@ def read(model: type[Model], worker: str | None, config: Path | None, environ: M
     raise SettingsError("; ".join(problems))
 
 
+def origins(
+    model: type[BaseModel], worker: str | None, config: Path | None, environ: Mapping[str, str]
+) -> dict[SettingPath, str]:
+    """Return where each setting comes from that is not left at its default. Raises SettingsError."""
+    return {path: value.origin for path, value in _given(settings_of(model), worker, config, environ).items()}
+
+
 def workers_in_file(model: type[BaseModel], config: Path | None, environ: Mapping[str, str]) -> frozenset[str]:
     """Return the names of the workers that the file has settings for. Raises SettingsError."""
     file = config_file(config, environ)
     return frozenset(read_file(file, settings_of(model), environ).workers) if file else frozenset()
+
+
+def _given(
+    known: Mapping[SettingPath, Setting], worker: str | None, config: Path | None, environ: Mapping[str, str]
+) -> dict[SettingPath, Given]:
+    file = config_file(config, environ)
+    given = read_file(file, known, environ).of(worker) if file else {}
+    return given | read_environment(known, environ)
 
 
 def _problem(detail: ErrorDetails, given: Mapping[SettingPath, Given], known: Mapping[SettingPath, Setting]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import NoneType
-from typing import TYPE_CHECKING, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, SecretStr
@@ -47,13 +47,14 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[SettingPath, FieldInfo]]:
 
 
 def _types(field: FieldInfo) -> list[object]:
-    return [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+    several = get_args(field.annotation) if get_origin(field.annotation) in {Union, UnionType} else (field.annotation,)
+    return [kind for kind in several if kind is not NoneType]
 
 
 def _allowed(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return f"one of {', '.join(get_args(field.annotation))}"
     match _types(field):
+        case [kind] if get_origin(kind) is Literal:
+            return f"one of {', '.join(get_args(kind))}"
         case [kind] if kind is bool:
             return "true or false"
         case [kind] if kind is int:

@@ -19,8 +19,14 @@ def by_likeness(word: str, words: Iterable[str]) -> list[str]:
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return "; did you mean X?" for the one of `words` that is like `word`, or nothing."""
-    nearest = next(iter(by_likeness(word, words)), "")
-    return f"; did you mean {nearest}?" if _likeness(word, nearest) >= _LIKE_ENOUGH else ""
+    meant = nearest(word, words)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return the one of `words` that is most like `word`, or nothing where none is like it."""
+    best = next(iter(by_likeness(word, words)), "")
+    return best if _likeness(word, best) >= _LIKE_ENOUGH else ""
 
 
 def _likeness(one: str, other: str) -> float:

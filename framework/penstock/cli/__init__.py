@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from penstock.cli.application import application
+from penstock.cli.application import application, refuse_misplaced
 from penstock.cli.session import Session
 from penstock.errors import PenstockError, UsageError
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 failed, 2 used wrongly. Errors are one line on standard error."""
     session = Session()
     try:
+        refuse_misplaced(sys.argv[1:] if arguments is None else arguments)
         application()(args=arguments, prog_name="penstock", obj=session)
     except PenstockError as error:
         complain(session, str(error))

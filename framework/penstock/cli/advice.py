@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.addresses import split_host
+from penstock.settings_environment import not_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from penstock.settings import RabbitMQ, Settings
 
@@ -19,7 +20,7 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 def advice(settings: Settings) -> Iterator[str]:
     """Yield a line for each setting that is worth a second look."""
     batch, limits = settings.batch, settings.limits
-    if settings.queue.prefetch < 2 * batch.count:
+    if "prefetch" in settings.queue.model_fields_set and settings.queue.prefetch < 2 * batch.count:
         text = f"queue.prefetch ({settings.queue.prefetch}) is below twice batch.count ({batch.count})"
         yield f"{text} and will be raised to {2 * batch.count}"
     if batch.byte_size > limits.held_bytes:
@@ -33,6 +34,14 @@ def advice(settings: Settings) -> Iterator[str]:
         yield f"{text} ({limits.drain_seconds:g}): a write that hangs is cut off when the worker stops"
     yield from _ignored(settings)
     yield from _public_login(settings.rabbitmq)
+
+
+def advice_on_variables(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each variable that is not read and looks as if it was meant to set what nothing else sets."""
+    for variable in not_read(environ):
+        section, key = variable.path
+        if not {key, "url"} & getattr(settings, section).model_fields_set:
+            yield f"{variable.name} is not read; did you mean {variable.meant}?"
 
 
 def _ignored(settings: Settings) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,11 @@ from penstock.cli.publish import publish_commands
 from penstock.cli.run import run
 from penstock.cli.up import up
 from penstock.cli.validate import validate
+from penstock.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.cli.session import Session
 
 
@@ -44,11 +48,21 @@ def _show_version(wanted: bool) -> None:
 
 Level = Annotated[
     LogLevel | None,
-    typer.Option("--log-level", case_sensitive=False, help="Log this and what is graver (else LOG_LEVEL, else info)."),
+    typer.Option(
+        "--log-level",
+        metavar="LEVEL",
+        case_sensitive=False,
+        help="Log debug, info, warning or error, and what is graver (else LOG_LEVEL, else info).",
+    ),
 ]
 Format = Annotated[
     LogFormat | None,
-    typer.Option("--log-format", case_sensitive=False, help="Logs for programs or for people (else LOG_FORMAT)."),
+    typer.Option(
+        "--log-format",
+        metavar="FORMAT",
+        case_sensitive=False,
+        help="Log json or console (else LOG_FORMAT, else console on a terminal and json elsewhere).",
+    ),
 ]
 Config = Annotated[
     Path | None,
@@ -57,6 +71,29 @@ Config = Annotated[
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is and stop.")
 ]
+
+
+#: These stand before the command.
+_GLOBAL = ("--config", "--log-level", "--log-format")
+
+
+def refuse_misplaced(arguments: Sequence[str]) -> None:
+    """Raise UsageError for a global option behind the command, with the order that works."""
+    words = iter(arguments)
+    for command in words:
+        if command in _GLOBAL:
+            next(words, None)
+        elif not command.startswith("-"):
+            break
+    behind = list(words)
+    behind = behind[: behind.index("--")] if "--" in behind else behind
+    for position, word in enumerate(behind):
+        option, given, _ = word.partition("=")
+        if option in _GLOBAL:
+            end = position + (1 if given else 2)
+            rest = [command, *behind[:position], *behind[end:]]
+            text = f"penstock {shlex.join([*behind[position:end], *rest])}"
+            raise UsageError(f"put {option} before the command: {text}")
 
 
 def application() -> typer.Typer:

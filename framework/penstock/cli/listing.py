@@ -28,7 +28,8 @@ def _worker(name: str) -> tuple[str, ...]:
     except UsageError as error:
         return name, "", "", "", f"cannot be used: {error}"
     bindings = ", ".join(f"{binding.exchange}/{binding.routing_key}" for binding in worker.bindings)
-    return name, worker.queue, str(worker.port or "any"), package, f"{bindings or 'nothing'}: {worker.description}"
+    does = ": ".join(filter(None, (bindings or "nothing", worker.description)))
+    return name, worker.queue, str(worker.port or "any"), package, does
 
 
 def _reader(name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 if TYPE_CHECKING:
@@ -35,18 +35,22 @@ def progress(total: int | None) -> Iterator[Report]:
     with Progress(
         TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(_BAR_WIDTH),
+        # Reading runs ahead of the broker's confirms.
+        TextColumn("read", table_column=Column(no_wrap=True)),
         DownloadColumn(table_column=Column(no_wrap=True)),
-        TransferSpeedColumn(table_column=Column(no_wrap=True)),
-        TextColumn("{task.fields[confirmed]:,} messages", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[confirmed]:,} confirmed", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[rate]:,.0f}/s", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
         console=console,
         expand=True,
         transient=True,
     ) as bar:
-        task = bar.add_task("", total=total, confirmed=0)
+        task = bar.add_task("", total=total, confirmed=0, rate=0)
+        start = time.monotonic()
 
         def show(file: str, consumed: int, confirmed: int) -> None:
-            bar.update(task, description=file, completed=consumed, confirmed=confirmed)
+            rate = confirmed / max(time.monotonic() - start, 0.001)
+            bar.update(task, description=file, completed=consumed, confirmed=confirmed, rate=rate)
 
         yield seldom(_BAR_PERIOD, show, time.monotonic)
 
@@ -65,11 +69,11 @@ def seldom(period: float, report: Report, clock: Callable[[], float]) -> Report:
 
 
 def lines(total: int | None, start: float, clock: Callable[[], float] = time.monotonic) -> Report:
-    """Return a report that prints a line: messages, bytes, rate, and the time left where `total` is known."""
+    """Return a report that prints a line: messages confirmed, rate, bytes read, the time left if `total` is known."""
 
     def show(file: str, consumed: int, confirmed: int) -> None:
         seconds = max(clock() - start, 0.001)
-        text = f"{file}: {confirmed:,} messages, {confirmed / seconds:,.0f}/s, {decimal(consumed)}"
+        text = f"{file}: {confirmed:,} messages confirmed, {confirmed / seconds:,.0f}/s, read {decimal(consumed)}"
         if total and consumed:
             left = seconds * max(total - consumed, 0) / consumed
             text += f" of {decimal(total)} ({consumed / total:.0%}), {left:.0f} s left"

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from penstock.cli.interrupt import Interrupt
 from penstock.cli.progress import progress
 from penstock.discovery import load_reader, load_worker, reader_names, worker_names
 from penstock.errors import UsageError
@@ -88,38 +89,96 @@ def _publish(session: Session, reader: Reader, path: Path) -> None:
     queues = {worker: session.settings(worker.name).queue for worker in _bound_to(reader.exchange)}
     topologies = {topology_of(worker, queue): queue.topology for worker, queue in queues.items()}
     start = time.monotonic()
-    with progress(total) as report:
-        reading = _Reading(reader, files, report)
-        confirmed = asyncio.run(
-            publish_all(settings.rabbitmq, topologies, reading.messages(), on_progress=reading.confirm)
-        )
+    reading = _Reading(reader, files)
+    try:
+        with progress(total) as reading.report, reading.interrupt.watched():
+            confirmed = asyncio.run(
+                publish_all(settings.rabbitmq, topologies, reading.messages(), on_progress=reading.confirm)
+            )
+    except KeyboardInterrupt:
+        _interrupted(reading, f"at least {_messages(reading.confirmed)}")
+    except Exception:
+        if reading.counts:
+            _say_how_far(f"at least {_messages(reading.confirmed)}")
+        raise
+    if reading.interrupt.number:
+        _interrupted(reading, _messages(confirmed))
+    if reading.failure is not None:
+        if reading.counts:
+            _say_how_far(_messages(confirmed))
+        raise reading.failure
     counts = ", ".join(f"{key} {count:,}" for key, count in sorted(reading.counts.items()))
-    took = f"{time.monotonic() - start:.1f} s"
-    typer.echo(f"published {confirmed:,} messages to {reader.exchange} in {took}: {counts or 'nothing to send'}")
+    target, took = reader.exchange or "the default exchange", f"{time.monotonic() - start:.1f} s"
+    typer.echo(f"published {_messages(confirmed)} to {target} in {took}: {counts or 'nothing to send'}")
+
+
+def _interrupted(reading: _Reading, confirmed: str) -> NoReturn:
+    _say_how_far(f"interrupted: {confirmed}")
+    raise typer.Exit(128 + reading.interrupt.number)  # as shells tell the end by a signal
+
+
+def _say_how_far(confirmed: str) -> None:
+    safe = "publishing all of it again is safe: the workers recognise what they have had"
+    typer.echo(f"penstock: {confirmed} confirmed before it stopped; {safe}", err=True)
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count:,} messages"
 
 
 class _Reading:
-    """The messages of files, counted as they go by."""
+    """The messages of files, counted as they go by.
 
-    def __init__(self, reader: Reader, files: Sequence[Path], report: Report) -> None:
+    They end where a file is broken (`failure`) or at a signal (`interrupt`), as if there were no more: so
+    what was sent is confirmed, and counted, before anybody is told.
+    """
+
+    def __init__(self, reader: Reader, files: Sequence[Path]) -> None:
         self.counts: Counter[str] = Counter()
+        self.confirmed = 0
+        self.failure: Exception | None = None
+        self.interrupt = Interrupt()
+        self.report: Report = _unseen
         self._reader = reader
         self._files = files
-        self._report = report
-        self._confirmed = 0
 
     def messages(self) -> Iterator[Outgoing]:
+        outgoing = self._outgoing()
+        while not self.interrupt.number and (message := self._next(outgoing)) is not None:
+            self.interrupt.sending = True
+            yield message
+        if self.interrupt.number:
+            typer.echo("penstock: waiting for what was sent to be confirmed; interrupt again to stop at once", err=True)
+
+    def _next(self, outgoing: Iterator[Outgoing]) -> Outgoing | None:
+        try:
+            try:
+                self.interrupt.reading = True
+                return next(outgoing, None)
+            finally:
+                self.interrupt.reading = False
+        except KeyboardInterrupt:
+            return None
+        except Exception as error:  # noqa: BLE001 - raised again once all that was sent is confirmed
+            self.failure = error
+            return None
+
+    def _outgoing(self) -> Iterator[Outgoing]:
         before = 0
         for file in self._files:
             with open_source(file) as source:
                 for message in self._reader.read(source.stream, source.name):
                     self.counts[message.routing_key] += 1
-                    self._report(file.name, before + source.consumed, self._confirmed)
+                    self.report(file.name, before + source.consumed, self.confirmed)
                     yield message
                 before += source.consumed
 
     def confirm(self, confirmed: int) -> None:
-        self._confirmed = confirmed
+        self.confirmed = confirmed
+
+
+def _unseen(_file: str, _consumed: int, _confirmed: int) -> None:
+    """Report to nobody: nothing is shown yet."""
 
 
 def _size(files: Sequence[Path]) -> int | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
+from penstock.cli.advice import advice_on_variables
 from penstock.cli.names import Name
 from penstock.discovery import load_worker
 from penstock.process import run_worker
@@ -15,10 +17,17 @@ if TYPE_CHECKING:
     from penstock.cli.session import Session
     from penstock.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 Drain = Annotated[bool, typer.Option("--drain", help="Stop when the queue is empty and everything is settled.")]
 Port = Annotated[
     int | None,
-    typer.Option("--port", min=0, max=65_535, help="Serve /livez, /readyz, /health and /metrics there; 0: anywhere."),
+    typer.Option(
+        "--port",
+        min=0,
+        max=65_535,
+        help="Serve /livez, /readyz, /health, /metrics and /version there; 0: any free port.",
+    ),
 ]
 
 
@@ -43,6 +52,8 @@ def run(context: typer.Context, name: Name, drain: Drain = False, port: Port = N
     def read_settings() -> Settings:
         settings = session.settings(name)
         session.log_as_process(settings)
+        for warning in advice_on_variables(settings, session.environ()):
+            log.warning("variable_not_read", problem=warning)
         return settings
 
     code = asyncio.run(run_worker(worker, read_settings(), drain=drain, reload=read_settings))

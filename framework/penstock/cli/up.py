@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,6 +37,9 @@ def up(context: typer.Context, names: Names, drain: Drain = False) -> None:
       penstock up discogs-table discogs-graph --drain
     """
     session: Session = context.obj
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        another = f"penstock run {twice[0]} --port 0"
+        raise UsageError(f"{twice[0]} is named twice: name each worker once; a second process of it is: {another}")
     ports: defaultdict[int, list[str]] = defaultdict(list)
     for name in names:
         worker, settings = load_worker(name), session.settings(name)

@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.advice import advice
+from penstock.check import sink_of
+from penstock.cli.advice import advice, advice_on_variables
 from penstock.cli.names import NamesOrAll, load_named_or_all
+from penstock.cli.output import show_table
 from penstock.discovery import worker_names
-from penstock.errors import SettingsError
-from penstock.settings import workers_in_file
+from penstock.settings import effective, workers_in_file
 from penstock.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from penstock.cli.session import Session
 
 DenyWarnings = Annotated[bool, typer.Option("--deny-warnings", help="Exit with 1 if there is a warning.")]
+Show = Annotated[bool, typer.Option("--show", help="Print every setting, where it comes from, and no password.")]
 
 
-def validate(context: typer.Context, names: NamesOrAll = None, deny_warnings: DenyWarnings = False) -> None:
+def validate(
+    context: typer.Context, names: NamesOrAll = None, deny_warnings: DenyWarnings = False, show: Show = False
+) -> None:
     """Read the settings and load the workers; connect nowhere.
 
     The exit code is 2 if a setting is wrong, 1 if there are warnings and they are denied.
@@ -28,6 +32,7 @@ def validate(context: typer.Context, names: NamesOrAll = None, deny_warnings: De
     Examples:
       penstock validate
       penstock --config penstock.yaml validate discogs-table --deny-warnings
+      penstock validate discogs-table --show
     """
     session: Session = context.obj
     workers, warnings = load_named_or_all(names)
@@ -36,10 +41,10 @@ def validate(context: typer.Context, names: NamesOrAll = None, deny_warnings: De
             warnings.append(f"the file has settings for {name}, which is no worker{did_you_mean(name, worker_names())}")
     for worker in workers:
         settings = session.settings(worker.name)
-        if not worker.endpoints(settings):
-            raise SettingsError(f"worker {worker.name} has no endpoint for its sink: its settings name no server")
-        worker.sink(worker, settings)
-        warnings += advice(settings)
+        sink_of(worker, settings)
+        warnings += [*advice_on_variables(settings, session.environ()), *advice(settings)]
+        if show:
+            show_table(("setting", "value", "from"), effective(worker.name, None, session.environ()))
         typer.echo(f"{worker.name}: the settings are valid")
     # What all workers share is said once.
     for warning in dict.fromkeys(warnings):

@@ -67,6 +67,40 @@ def test_a_missing_attribute_is_told(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("def (", "SyntaxError: "),
+        ("from penstock.worker import Worker\nworker = Worker('orders')", "TypeError: "),
+        ("raise SystemExit('no licence')", "SystemExit: no licence"),
+        ("raise ValueError('one\\ntwo')", "ValueError: one two"),
+    ],
+)
+def test_a_module_that_fails_is_named_with_its_reason(install: Install, module: str, reason: str) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", module)
+    assert refusal("orders").startswith(f"the worker orders of acme cannot be imported: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ("bindings=Binding('shop')", "its bindings must be a tuple of Binding, as in (Binding('shop', 'order'),)"),
+        ("bindings=('shop',)", "its bindings must be a tuple of Binding, as in (Binding('shop', 'order'),)"),
+        ("key_fields='number'", "its key_fields must be a tuple of names, as in ('number',)"),
+        ("mode='insert'", "its mode must be one of upsert, update, append"),
+        ("version=3, port='8001'", "its port must be a whole number; its version must be a function"),
+    ],
+)
+def test_a_declaration_that_cannot_work_is_told(install: Install, arguments: str, fault: str) -> None:
+    module = WORKER.format(name="orders").replace("import Worker", "import Binding, Worker")
+    install(
+        "acme",
+        "[penstock.workers]\norders = acme_module:worker\n",
+        module.replace("endpoints=id", f"endpoints=id, {arguments}"),
+    )
+    assert refusal("orders") == f"the worker orders of acme cannot be used: {fault}"
+
+
+@pytest.mark.parametrize(
     ("module", "remedy"),
     [
         ("no_such_thing.inside", ": pip install 'acme[special]'"),

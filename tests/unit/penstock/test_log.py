@@ -27,6 +27,8 @@ def logging_as_it_was() -> Iterator[None]:
     yield
     root.handlers = handlers
     root.setLevel(level)
+    for name in ("aio_pika", "aiormq", "aiormq.connection"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
@@ -125,3 +127,37 @@ def test_console_lines_are_for_people() -> None:
 def test_the_longest_secret_is_replaced_first() -> None:
     assert redactor({"abc", "abcdef", ""})("abcdef abc") == "*** ***"
     assert redactor(())("abc") == "abc"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_logs_are_for_people_unless_set() -> None:
+    shown = []
+    for settings in (Log(), Log(format="console"), Log(format="json")):
+        stream = Terminal()
+        configure(settings, (), stream)
+        structlog.get_logger().info("event")
+        shown.append(stream.getvalue().startswith("{"))
+    assert shown == [False, False, True]
+
+
+def test_the_brokers_libraries_repeat_no_warnings_unless_for_debug() -> None:
+    logged = [("aiormq.connection", "error"), ("aiormq.channel", "warning"), ("aiormq.channel", "error")]
+    for level, heard in (("info", logged[-1:]), ("debug", logged)):
+        stream = configured(level=level)
+        logging.getLogger("aiormq.connection").error("error when creating transport")
+        logging.getLogger("aiormq.channel").warning("reader exited abnormally")
+        logging.getLogger("aiormq.channel").error("Consumer callback failed")
+        assert [(line["logger"], line["level"]) for line in lines(stream)] == heard
+
+
+def test_logs_go_to_standard_error_where_standard_output_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    configure(Log(), ())
+    structlog.get_logger().info("event")
+    assert json.loads(capsys.readouterr().err)["event"] == "event"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.settings import Settings, describe, load, rabbitmq_url, secrets
+from penstock.settings import Settings, describe, effective, load, rabbitmq_url, secrets
+from penstock.settings_environment import not_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ def test_without_any_source_all_is_default() -> None:
         ("RABBITMQ_PORT", "5673", "rabbitmq", "port", 5673),
         ("RABBITMQ_USERNAME", "u", "rabbitmq", "username", "u"),
         ("RABBITMQ_VHOST", "v", "rabbitmq", "virtual_host", "v"),
+        ("RABBITMQ_VIRTUAL_HOST", "v", "rabbitmq", "virtual_host", "v"),
+        ("RABBITMQ_TLS", "true", "rabbitmq", "tls", True),
         ("POSTGRES_HOST", "db:5433", "postgres", "host", "db:5433"),
         ("POSTGRES_PORT", "5433", "postgres", "port", 5433),
         ("POSTGRES_DATABASE", "d", "postgres", "database", "d"),
@@ -150,6 +153,43 @@ def test_an_unknown_variable_is_named_with_the_nearest(name: str, suggestion: st
     assert problem(None, **{name: "1"}) == f"{name}: there is no such setting; did you mean {suggestion}?"
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("RABBITMQ_HSOT", "RABBITMQ_HOST"),
+        ("RABBITMQ_USER", "RABBITMQ_USERNAME"),
+        ("RABBITMQ_SSL", "RABBITMQ_TLS"),
+        ("rabbitmq_host", "RABBITMQ_HOST"),
+        ("POSTGRES_DB", "POSTGRES_DATABASE"),
+        ("POSTGRES_PASWORD_FILE", "POSTGRES_PASSWORD_FILE"),
+        ("NEO4J_URI", "NEO4J_URL"),
+    ],
+)
+def test_a_variable_beside_the_conventional_ones_is_told_but_not_refused(name: str, meant: str) -> None:
+    assert [(variable.name, variable.meant) for variable in not_read({name: "x"})] == [(name, meant)]
+    assert load(None, None, {name: "x"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("RABBITMQ_HOST", "RABBITMQ_VHOST", "RABBITMQ_VIRTUAL_HOST", "POSTGRES_PASSWORD_FILE", "NEO4J_URL_FILE"),
+        # The servers' own, of their images and of their scripts.
+        *("RABBITMQ_NODENAME", "RABBITMQ_NODE_PORT", "RABBITMQ_DEFAULT_USER", "RABBITMQ_CONFIG_FILE", "RABBITMQ_HOME"),
+        *("RABBITMQ_USE_LONGNAME", "POSTGRES_INITDB_ARGS", "POSTGRES_HOST_AUTH_METHOD", "POSTGRES_USER_FILE"),
+        *("NEO4J_AUTH", "NEO4J_PLUGINS", "NEO4J_EDITION"),
+        # Kubernetes' and Docker's.
+        *("RABBITMQ_SERVICE_HOST", "RABBITMQ_SERVICE_PORT", "POSTGRES_PORT_5432_TCP_ADDR"),
+    ],
+)
+def test_what_is_read_or_belongs_to_others_is_no_slip_of_the_pen(name: str) -> None:
+    assert list(not_read({name: "x"})) == []
+
+
+def test_an_empty_variable_is_no_slip_of_the_pen() -> None:
+    assert list(not_read({"RABBITMQ_HSOT": ""})) == []
+
+
 def test_an_unknown_variable_like_nothing_is_named() -> None:
     assert problem(PENSTOCK_XYZZY="1") == "PENSTOCK_XYZZY: there is no such setting; unset it"
 
@@ -166,15 +206,25 @@ def test_an_unknown_variable_like_nothing_is_named() -> None:
         ("workers: {w: {workers: {}}}", "there is no setting workers.w.workers"),
         ("batch: 5\n", "penstock.yaml:1: batch is a section"),
         ("batch: {count: {a: 1}}\n", "penstock.yaml:1: batch.count takes one value"),
-        ("batch:\n  count: [1]\n", "penstock.yaml:2: no setting takes a list"),
-        ("batch: &a {count: *a}\n", "penstock.yaml:1: no setting takes a list or so deep"),
+        ("batch: [1]\n", "penstock.yaml:1: batch is a section"),
+        ("batch:\n  count: [1]\n", "penstock.yaml:2: batch.count is a list; write one value"),
+        ("batch: &a {count: *a}\n", "penstock.yaml:1: no setting takes so deep a section"),
+        ("- batch\n", "penstock.yaml: holds no settings"),
+        ("workers: {w: {count: 5}}", "no setting workers.w.count; did you mean workers.w.batch.count?"),
+        ("batch: {prefetch: 5}", "there is no setting batch.prefetch; did you mean queue.prefetch?"),
+        ("database: x", "there is no setting database; did you mean neo4j.database or postgres.database?"),
         ("batch:\n  count: 1\n  count: 2\n", "penstock.yaml:3: count is there already, in line 2"),
         ("? [a]\n: 1\n", "penstock.yaml:1: a key must be a plain name"),
         ("just text\n", "penstock.yaml: holds no settings"),
         ("batch:\n  count: ${N}\n", "penstock.yaml:2: the variable N is not set; set it, or give a default: ${N:…}"),
         ("batch:\n  count: ${1}\n", "penstock.yaml:2: ${ begins no ${VAR}"),
-        ("batch:\n  count: many\n", "penstock.yaml:2: batch.count: 'many' is not a whole number from 1 to 100000"),
-        ("batch: {\n", "penstock.yaml:2:1: not YAML"),
+        ("batch:\n  count: many\n", "penstock.yaml:2: batch.count: 'many' is not a whole number from 1 to 32767"),
+        ("batch: {count: 1\nlog:\n", "penstock.yaml:1:8: not YAML: a quote or bracket is never closed"),
+        ("log:\n  level: 'info\nbatch:\n", "penstock.yaml:2:10: not YAML: a quote or bracket is never closed"),
+        ("batch:\n\tcount: 1\n", "penstock.yaml:2:1: not YAML: there is a tab; indent with spaces"),
+        ("batch:\n  count: 1\n period: 1\n", "penstock.yaml:3:2: not YAML: the indentation is wrong"),
+        ("log:\n  level: a: b\n", "penstock.yaml:2:11: not YAML: a colon too many"),
+        ("log:\n  level: *nothing\n", "penstock.yaml:2:10: not YAML: put quotes around a value"),
         ("batch: \x01\n", "penstock.yaml: not YAML: it holds characters"),
     ],
 )
@@ -217,11 +267,12 @@ def test_a_secret_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("PENSTOCK_BATCH__COUNT", "0", "PENSTOCK_BATCH__COUNT: '0' is not a whole number from 1 to 100000"),
+        ("PENSTOCK_BATCH__COUNT", "0", "PENSTOCK_BATCH__COUNT: '0' is not a whole number from 1 to 32767"),
         ("PENSTOCK_BATCH__PERIOD", "soon", "PENSTOCK_BATCH__PERIOD: 'soon' is not a number from 0"),
         ("PENSTOCK_RETRY__MIN", "inf", "PENSTOCK_RETRY__MIN: 'inf' is not a number above 0"),
         ("PENSTOCK_QUEUE__TOPOLOGY", "maybe", "'maybe' is not one of declare, check, none"),
         ("PENSTOCK_RABBITMQ__TLS", "perhaps", "'perhaps' is not true or false"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT: 'xml' is not one of json, console"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL: 'loud' is not one of debug, info, warning, error"),
         ("PENSTOCK_HTTP__PORT", "70000", "'70000' is not a whole number from 0 to 65535"),
         ("PENSTOCK_BREAKER__PROBE_MIN", "61", "PENSTOCK_BREAKER__PROBE_MIN: probe_min (61) is above probe_max (60)"),
@@ -307,3 +358,23 @@ def test_every_secret_that_is_set_is_known_in_every_form() -> None:
     assert {"one%2Ftwo", "one/two", "three'/four", "three%27%2Ffour", "five"} <= known
     assert "" not in known
     assert secrets(Settings()) == frozenset()
+
+
+def test_a_default_password_is_no_secret_even_where_it_is_set() -> None:
+    environ = {"RABBITMQ_PASSWORD": "guest", "RABBITMQ_URL": "amqp://guest:guest@mq"}
+    assert secrets(load(None, None, environ)) == frozenset()
+    assert "guest" in secrets(load(None, None, {"POSTGRES_PASSWORD": "guest"}))
+
+
+def test_effective_settings_tell_their_origin_and_no_password(file: Write) -> None:
+    path = file("batch: {count: 7}\nworkers:\n  w: {log: {level: debug}}\n")
+    environ = {"RABBITMQ_URL": "amqp://me:hidden@mq/v", "POSTGRES_PASSWORD": PASSWORD, "RABBITMQ_TLS": "1"}
+    found = {name: (value, origin) for name, value, origin in effective("w", path, environ)}
+    assert found["batch.count"] == ("7", f"{path}:1: batch.count")
+    assert found["log.level"] == ("debug", f"{path}:3: workers.w.log.level")
+    assert found["rabbitmq.url"] == ("amqp://me@mq/v", "RABBITMQ_URL")
+    assert found["postgres.password"] == ("***", "POSTGRES_PASSWORD")
+    assert found["rabbitmq.tls"] == ("true", "RABBITMQ_TLS")
+    assert found["neo4j.password"] == ("-", "default")
+    assert found["http.port"] == ("-", "default")
+    assert found["queue.prefetch"] == ("1000", "default")

@@ -101,5 +101,7 @@ def _parser(event: Literal["start", "end"], tag: str | None) -> etree.XMLPullPar
 
 
 def _broken(name: str, error: etree.XMLSyntaxError) -> UsageError:
-    reason = error.msg.split(", line ")[0] if error.msg else "empty file"
+    if not error.lineno:
+        return UsageError(f"{name}: is empty; fetch the file again")
+    reason = error.msg.split(", line ")[0] if error.msg else "no reason given"
     return UsageError(f"{name}, line {error.lineno}: broken or cut off XML: {reason}")

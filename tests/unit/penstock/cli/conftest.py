@@ -11,33 +11,12 @@ import pytest
 import structlog
 
 from penstock.cli import main
+from support.shop import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PASSWORD = "c0rrect-h0rse"
-
-ORDERS = """
-from penstock.errors import SinkUnavailable
-from penstock.sink import Endpoint
-from penstock.worker import Binding, Worker
-
-class Sink:
-    def __init__(self, worker, settings):
-        self.password = settings.postgres.password.get_secret_value()
-    async def open(self, endpoint):
-        raise SinkUnavailable(f"{endpoint.name} refuses the password {self.password}")
-    async def ping(self):
-        pass
-    async def close(self):
-        pass
-
-worker = Worker(
-    name="orders", model=dict, natural_key=str, mapping=dict, sink=Sink,
-    endpoints=lambda settings: [Endpoint("primary", "fake://")],
-    bindings=(Binding("shop", "order"),), port=8123, description="Orders of the shop",
-)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +50,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
     yield run
     root.handlers = handlers
     root.setLevel(level)
+    for name in ("aio_pika", "aiormq", "aiormq.connection"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -27,6 +28,27 @@ def test_every_help_has_an_example(call: Callable[..., Any], command: list[str])
 
 def test_the_version(call: Callable[..., Any]) -> None:
     assert call("--version").out == f"penstock {version('penstock')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "right"),
+    [
+        ("run orders --config f.yaml", "--config f.yaml run orders"),
+        ("run --log-level=debug orders --port 0", "--log-level=debug run orders --port 0"),
+        ("--log-level info run orders --log-format console", "--log-format console run orders"),
+        ("publish jsonl --config 'a b' x", "--config 'a b' publish jsonl x"),
+    ],
+)
+def test_a_global_option_behind_the_command_is_told_where_it_goes(
+    call: Callable[..., Any], arguments: str, right: str
+) -> None:
+    answer = call(*shlex.split(arguments))
+    option = right.split(maxsplit=1)[0].partition("=")[0]
+    assert (answer.code, answer.err) == (2, f"penstock: put {option} before the command: penstock {right}\n")
+
+
+def test_what_follows_two_dashes_is_no_option(call: Callable[..., Any]) -> None:
+    assert "there is no worker --config" in call("run", "--", "--config").err
 
 
 @pytest.mark.parametrize("arguments", [["fly"], ["--log-level", "loud", "list"], ["run"], ["publish", "nothing", "x"]])

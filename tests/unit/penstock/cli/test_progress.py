@@ -24,9 +24,10 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()
     # All on one line of a terminal of 80, whatever has to be cut of the name.
     [*_, last] = [frame for frame in frames if frame.strip()]
-    assert last.startswith("discogs")
-    assert "1.2/2.0 GB" in last
-    assert "12,345,678 messages" in last
+    assert last.startswith("disco")
+    assert "read 1.2/2.0 GB" in last
+    assert "12,345,678 confirmed" in last
+    assert "/s" in last
 
 
 def test_elsewhere_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,16 +35,16 @@ def test_elsewhere_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch, capsys
     with progress(None) as report:
         report("dump.xml.gz", 1_000, 1_234)
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("penstock: dump.xml.gz: 1,234 messages, ")
+    assert line.startswith("penstock: dump.xml.gz: 1,234 messages confirmed, ")
     assert "\x1b" not in line
 
 
 def test_lines_tell_messages_rate_bytes_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     lines(4_000_000, 100.0, lambda: 110.0)("dump.xml.gz", 1_000_000, 5_000)
-    expected = "penstock: dump.xml.gz: 5,000 messages, 500/s, 1.0 MB of 4.0 MB (25%), 30 s left\n"
+    expected = "penstock: dump.xml.gz: 5,000 messages confirmed, 500/s, read 1.0 MB of 4.0 MB (25%), 30 s left\n"
     assert capsys.readouterr().err == expected
     lines(None, 100.0, lambda: 110.0)("-", 1_000, 10)
-    assert capsys.readouterr().err == "penstock: -: 10 messages, 1/s, 1.0 kB\n"
+    assert capsys.readouterr().err == "penstock: -: 10 messages confirmed, 1/s, read 1.0 kB\n"
 
 
 def test_a_report_is_passed_on_once_in_a_period() -> None:

@@ -51,11 +51,21 @@ def test_the_worker_gets_its_settings_with_the_options_on_top(
     assert given["reload"]().batch.count == 8
 
 
+def test_a_variable_that_is_hardly_meant_is_logged(
+    call: Callable[..., Any], orders: str, given: dict[str, Any]
+) -> None:
+    answer = call("run", orders, RABBITMQ_HSOT="mq")
+    warning, _ran = map(json.loads, answer.out.splitlines())
+    assert given["worker"].name == "orders"
+    assert (warning["level"], warning["event"]) == ("warning", "variable_not_read")
+    assert warning["problem"] == "RABBITMQ_HSOT is not read; did you mean RABBITMQ_HOST?"
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
         ({"PENSTOCK_BATCH_COUNT": "5"}, "PENSTOCK_BATCH_COUNT: there is no such setting"),
-        ({"PENSTOCK_BATCH__COUNT": "0"}, "PENSTOCK_BATCH__COUNT: '0' is not a whole number from 1 to 100000"),
+        ({"PENSTOCK_BATCH__COUNT": "0"}, "PENSTOCK_BATCH__COUNT: '0' is not a whole number from 1 to 32767"),
         ({"PENSTOCK_CONFIG": "/nowhere/p.yaml"}, "/nowhere/p.yaml (--config, PENSTOCK_CONFIG) cannot be read"),
         ({"POSTGRES_PASSWORD_FILE": "/nowhere/pw"}, "POSTGRES_PASSWORD_FILE: /nowhere/pw cannot be read"),
     ],
@@ -102,5 +112,6 @@ def test_a_taken_port_is_one_line(call: Callable[..., Any], orders: str) -> None
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
         f"penstock: the HTTP address 127.0.0.1:{port} is taken: "
-        "set PENSTOCK_HTTP__PORT to another port, or 0 for any free one\n"
+        "set PENSTOCK_HTTP__PORT to another port, or 0 for any free one; "
+        "for this worker alone: http.port under workers: orders: in the file\n"
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from penstock.cli.up import run_all
+from support.shop import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,10 +109,19 @@ def test_nothing_starts_when_a_name_is_unknown(
     assert answer.err.startswith("penstock: there is no worker ordres; there are: orders")
 
 
-def test_two_on_one_port_are_refused(call: Callable[..., Any], orders: str) -> None:
-    answer = call("up", orders, orders)
+def test_two_on_one_port_are_refused(
+    call: Callable[..., Any], orders: str, install: Callable[[str, str, str], None]
+) -> None:
+    install("beta", "[penstock.workers]\nbills = beta_module:worker\n", ORDERS.replace('"orders"', '"bills"'))
+    answer = call("up", orders, "bills")
     assert answer.code == 2
-    assert "orders and orders would all serve HTTP on port 8123" in answer.err
+    assert "orders and bills would all serve HTTP on port 8123: set http.port for each" in answer.err
+
+
+def test_a_worker_named_twice_is_refused(call: Callable[..., Any], orders: str) -> None:
+    answer = call("up", orders, orders, PENSTOCK_HTTP__PORT="0")
+    assert answer.code == 2
+    assert answer.err.startswith("penstock: orders is named twice: name each worker once; a second process of it is: ")
 
 
 def test_each_worker_runs_in_a_process_with_the_same_options(

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+UNMADE = """
+from penstock.worker import Worker
+def sink(worker, settings):
+    raise KeyError("no such table")
+worker = Worker(name="bad", model=dict, natural_key=id, mapping=id, sink=sink, endpoints=lambda settings: [1])
+"""
+
 
 def test_valid_settings(call: Callable[..., Any], orders: str) -> None:
     answer = call("validate", orders, "--deny-warnings")
@@ -20,8 +27,8 @@ def test_valid_settings(call: Callable[..., Any], orders: str) -> None:
 
 
 def test_warnings_are_said_once_and_can_be_denied(call: Callable[..., Any], orders: str) -> None:
-    answer = call("validate", orders, orders, PENSTOCK_BATCH__COUNT="600")
-    text = "penstock: warning: queue.prefetch (1000) is below twice batch.count (600) and will be raised to 1200\n"
+    answer = call("validate", orders, orders, PENSTOCK_QUEUE__PREFETCH="600")
+    text = "penstock: warning: queue.prefetch (600) is below twice batch.count (500) and will be raised to 1000\n"
     assert (answer.code, answer.err) == (0, text)
     assert call("validate", orders, "--deny-warnings").code == 1
 
@@ -51,8 +58,34 @@ def test_all_workers_but_those_that_cannot_be_loaded(
     assert named.code == 2
 
 
-def test_the_defaults_need_no_advice() -> None:
-    assert list(advice(load(None, None, {}))) == []
+def test_a_worker_whose_sink_cannot_be_made_is_named(
+    call: Callable[..., Any], install: Callable[[str, str, str], None]
+) -> None:
+    install("acme", "[penstock.workers]\nbad = acme_module:worker\n", UNMADE)
+    answer = call("validate", "bad")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "penstock: worker bad: its sink cannot be made: KeyError: 'no such table'\n"
+
+
+def test_all_settings_are_shown_without_passwords(call: Callable[..., Any], orders: str, password: str) -> None:
+    answer = call("validate", orders, "--show", POSTGRES_PASSWORD=password, PENSTOCK_BATCH__COUNT="7")
+    assert "postgres.password\t***\tPOSTGRES_PASSWORD\n" in answer.out
+    assert "batch.count\t7\tPENSTOCK_BATCH__COUNT\n" in answer.out
+    assert "batch.period\t0.1\tdefault\n" in answer.out
+
+
+def test_variables_that_are_hardly_meant_are_warned_of(call: Callable[..., Any], orders: str) -> None:
+    answer = call("validate", orders, RABBITMQ_HSOT="mq", POSTGRES_USER="me", POSTGRES_USERNAME="me", NEO4J_DB="x")
+    assert answer.code == 0
+    assert answer.err == (
+        "penstock: warning: RABBITMQ_HSOT is not read; did you mean RABBITMQ_HOST?\n"
+        "penstock: warning: NEO4J_DB is not read; did you mean NEO4J_DATABASE?\n"
+    )
+
+
+@pytest.mark.parametrize("environ", [{}, {"PENSTOCK_BATCH__COUNT": "1000"}])
+def test_the_defaults_need_no_advice(environ: dict[str, str]) -> None:
+    assert list(advice(load(None, None, environ))) == []
 
 
 @pytest.mark.parametrize(
