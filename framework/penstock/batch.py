@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,12 @@ class Buffer:
 
     def __init__(self, clock: Clock) -> None:
         self.byte_size = 0
+        #: Deliveries the broker may send ahead: where as many are here there is nothing to wait for.
+        self.ahead = sys.maxsize
         self._deliveries: deque[Delivery] = deque()
         self._clock = clock
         self._changed = asyncio.Event()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -44,7 +48,12 @@ class Buffer:
         self.byte_size = 0
 
     def wake(self) -> None:
-        """Make `take` return what there is, be it nothing."""
+        """Make `take` look again; where nothing is left it returns nothing."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Nothing more comes: from now on `take` returns at once with what there is, be it nothing."""
+        self._closed = True
         self._changed.set()
 
     async def take(self, full: BatchSettings) -> list[Delivery]:
@@ -53,7 +62,7 @@ class Buffer:
         On an idle queue, where nothing has come for a period, the first delivery does not wait: it
         leaves at once with whatever came in the same read. Empty when woken with nothing there.
         """
-        if not self._deliveries:
+        if not self._deliveries and not self._closed:
             since = self._clock.monotonic()
             self._changed.clear()
             await self._changed.wait()
@@ -74,9 +83,14 @@ class Buffer:
         return taken
 
     async def _fill(self, full: BatchSettings) -> None:
-        """Wait until there is a full batch, `period` has passed, or somebody wakes us."""
+        """Wait until there is a full batch, or none any more, or `period` has passed, or the buffer is closed."""
         deadline = self._clock.monotonic() + full.period
-        while self._deliveries and len(self._deliveries) < full.count and self.byte_size < full.byte_size:
+        while (
+            not self._closed
+            and self._deliveries
+            and len(self._deliveries) < min(full.count, self.ahead)
+            and self.byte_size < full.byte_size
+        ):
             self._changed.clear()
             try:
                 async with asyncio.timeout(deadline - self._clock.monotonic()):

@@ -94,8 +94,8 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Cha
     return underlay
 
 
-async def close(closable: Channel | AbstractConnection) -> None:
-    """Close in bounded time; what cannot be closed is lost already.
+async def close(closable: Channel | AbstractConnection) -> bool:
+    """Close in bounded time; what cannot be closed is lost already. Whether the other side answered.
 
     The client library's own close may wait for a peer that reads nothing (a memory alarm, a frozen broker) and
     takes no cancellation while it does; so it is left alone when the time is up.
@@ -103,8 +103,9 @@ async def close(closable: Channel | AbstractConnection) -> None:
     closing = asyncio.create_task(_close(closable))
     _closing.add(closing)
     closing.add_done_callback(_closing.discard)
-    await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
+    answered, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
     closing.cancel()
+    return bool(answered)
 
 
 #: What is being closed, kept from the garbage collector.

@@ -60,6 +60,8 @@ class Consumer:
         self.settings = settings
         #: The deliveries of the batch in hand.
         self.held: Sequence[Delivery] = ()
+        #: When it was taken in hand, in seconds of the monotonic clock.
+        self._held_at = 0.0
         #: Why the consumer waits, in one line; empty while it works.
         self.trouble = ""
         self._codec = codec
@@ -79,15 +81,18 @@ class Consumer:
             deliveries = await self._link.buffer.take(self.settings.batch)
             decoded: list[Record | Poison] = []
             records: list[Record] = []
+            poison: list[Poison] = []
             for delivery in deliveries:
                 result = self._codec.decode(delivery)
                 decoded.append(result)
                 if isinstance(result, Record):
                     records.append(result)
-            self.held = deliveries
+                else:
+                    poison.append(result)
+            self.held, self._held_at = deliveries, self._clock.monotonic()
             while self.held:
                 try:
-                    outcomes = await self._writer.write(records, len(decoded) - len(records))
+                    outcomes = await self._writer.write(records, poison)
                 except (SinkUnavailable, FuseBlown) as error:
                     self.held = deliveries if await self._hold(error) else ()
                 else:
@@ -99,7 +104,7 @@ class Consumer:
         """Drain: cancel the consumer, then let `run` finish what has arrived."""
         await self._link.pause("stopping")
         self._stopping.set()
-        self._link.buffer.wake()
+        self._link.buffer.close()
 
     def reload(self, settings: Settings) -> None:
         """Take new settings; a blown fuse is tried again at once."""
@@ -125,14 +130,16 @@ class Consumer:
         try:
             await asyncio.wait(
                 {mended, stopping, lost},
-                timeout=self.settings.limits.hold_seconds,
+                # Since it was taken: an endpoint that answers each probe and takes no write is away all the time.
+                timeout=max(0.0, self._held_at + self.settings.limits.hold_seconds - self._clock.monotonic()),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if mended.done() and not lost.done():
                 await mended
                 return True
             if not self._stopping.is_set():
-                await self._link.give_back()
+                if not lost.done():
+                    await self._link.give_back()
                 await asyncio.wait({mended, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
                 self._given_up = True

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Characters of an error message kept in a header.
 LONGEST_MESSAGE = 2048
 
+#: What a count in a header may be at most, so that one more can still be sent.
+LARGEST_COUNT = 2**31
+
 #: Headers that the broker writes and reads itself: sent along they would be believed or ignored, never understood.
 #: CC and BCC would route copies of the letter to the queues they name, the work queue perhaps.
 BROKER_HEADERS = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
@@ -49,7 +52,7 @@ def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str |
 
 def count(value: object) -> int:
     """A number that another stage of Penstock left in a header; 0 for what anybody else may have put there."""
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < LARGEST_COUNT else 0
 
 
 def encodable(value: Any) -> Any:

@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One life of the consuming channel; `number` counts them from 1, `held_bytes` is of bodies not settled."""
+    """One life of the consuming channel; `number` counts them from 1, `held_bytes` is of bodies not settled.
+
+    `opened_at` is of the monotonic clock, in seconds. `quiet_at` is what had been received at the watchdog's last
+    look, `quiet_looks` how often it found no more.
+    """
 
     number: int
     channel: Channel
+    opened_at: float
     window: AckWindow = field(default_factory=AckWindow)
     consumer_tag: str | None = None
     received: int = 0
     held_bytes: int = 0
+    quiet_at: int | None = None
+    quiet_looks: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     why: str = ""
 

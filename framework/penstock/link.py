@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,10 @@ log = structlog.get_logger(__name__)
 
 #: The largest prefetch the protocol can say.
 LARGEST_PREFETCH = 65_535
+#: A generation that ended within so many seconds may have met a message that ends every channel.
+SHORT_LIFE = 10.0
+#: Looks after which a silent consumer is rebuilt at the latest.
+LONGEST_PATIENCE = 64
 
 
 class Link:
@@ -58,7 +63,15 @@ class Link:
         self._numbers = itertools.count(1)
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._quiet_at: int | None = None
+        #: Generations in a row that consumed and soon ended. (What they acked may never have left this machine.)
+        self._short_lived = 0
+        #: Deliveries still to be taken one at a time: something among them ends every channel, and must do so alone.
+        self._singly = 0
+        #: Looks in a row the consumer may be silent before it is rebuilt; doubled each time that was in vain.
+        self._patience = 1
+        #: Deliveries of a link that went silent, which the broker still takes for ours, and until when it may.
+        self._owed = 0
+        self._owed_until = 0.0
 
     @property
     def prefetch(self) -> int:
@@ -69,6 +82,11 @@ class Link:
     def generation(self) -> int:
         """Number of the channel in use; 0 while there is none."""
         return self._current.number if self._current else 0
+
+    @property
+    def owed(self) -> int:
+        """Deliveries that the broker will only deliver again once it has missed the heartbeats of a silent link."""
+        return self._owed if self._clock.monotonic() < self._owed_until else 0
 
     @property
     def connected(self) -> bool:
@@ -136,18 +154,25 @@ class Link:
         except LinkError:
             await self._drop_connection()
             raise
-        generation = Generation(next(self._numbers), channel)
+        generation = Generation(next(self._numbers), channel, self._clock.monotonic())
         channel.closing.add_done_callback(lambda closing: generation.end(_reason(closing)))
         channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
         self.buffer.clear()
         self._current = generation
         self._metrics.generation.set(generation.number)
         await self._switch()
+        if generation.ended.is_set():  # say, there is no such queue: the next try has to wait
+            await self._discard(generation)
+            raise LinkError(generation.why)
         log.info("link_open", generation=generation.number, prefetch=self.prefetch, paused=sorted(self.paused_for))
 
     async def _discard(self, generation: Generation) -> None:
         """Forget a generation: what it delivered and nobody has settled is delivered again."""
         log.warning("generation_ended", generation=generation.number, why=generation.why, held=self.held)
+        soon = generation.consumer_tag is not None and self._clock.monotonic() - generation.opened_at < SHORT_LIFE
+        self._short_lived = self._short_lived + 1 if soon else 0
+        if self._short_lived > 1:
+            self._singly = self.prefetch
         self._current = None
         self.buffer.clear()
         self.buffer.wake()
@@ -155,7 +180,10 @@ class Link:
         self._metrics.consuming.set(0)
         self._metrics.held_messages.set(0)
         self._metrics.held_bytes.set(0)
-        await close(generation.channel)
+        if not await close(generation.channel):
+            # The broker finds out by its heartbeat that nobody is there, and only then delivers again.
+            self._owed = generation.received - generation.window.acked
+            self._owed_until = self._clock.monotonic() + 2 * self.settings.rabbitmq.heartbeat
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -209,9 +237,12 @@ class Link:
         """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while some are held."""
         async with request("cannot consume"):
             # Prefetch is per consumer; a change takes effect on the next one.
-            await current.channel.basic_qos(prefetch_count=self.prefetch)
-            answer = await current.channel.basic_consume(self._worker.queue, partial(self._received, current))
-        current.consumer_tag = answer.consumer_tag
+            self.buffer.ahead = 1 if self._singly else self.prefetch
+            await current.channel.basic_qos(prefetch_count=self.buffer.ahead)
+            # Set before the broker answers: its first deliveries may end the channel before that.
+            current.consumer_tag = f"{self._worker.name}.{uuid.uuid4().hex}"
+            on_delivery = partial(self._received, current)
+            await current.channel.basic_consume(self._worker.queue, on_delivery, consumer_tag=current.consumer_tag)
 
     async def _received(self, current: Generation, message: DeliveredMessage) -> None:
         """The client library starts this for each delivery, in order; it never waits, so the order stays."""
@@ -221,8 +252,12 @@ class Link:
         body = message.body
         current.received += 1
         current.held_bytes += len(body)
+        self._patience = 1
+        self._owed = max(0, self._owed - bool(frame.redelivered))
         self._metrics.received.inc()
         self._metrics.received_bytes.inc(len(body))
+        self._metrics.held_messages.inc()
+        self._metrics.held_bytes.inc(len(body))
         self.buffer.put(
             Delivery(
                 current.number,
@@ -244,13 +279,16 @@ class Link:
 
     # Settling.
 
-    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Ack deliveries, the longest settled prefix with multiple=True; for a generation that is gone only count."""
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> int:
+        """Ack deliveries, the longest settled prefix with multiple=True; returns how many could still be settled.
+
+        Those of a generation that is gone are only counted.
+        """
         current = self._current
         mine = [delivery for delivery in deliveries if self.is_current(delivery)]
         self._metrics.stale.inc(len(deliveries) - len(mine))
         if current is None or not mine:
-            return
+            return 0
         current.held_bytes -= sum(len(delivery.body) for delivery in mine)
         reach = current.window.settle(delivery.tag for delivery in mine)
         if reach is not None:
@@ -259,11 +297,16 @@ class Link:
                     await current.channel.basic_ack(reach, multiple=True, wait=False)
             except LinkError as error:
                 current.end(str(error))
-                return
+                return 0
+            if self._singly:
+                self._singly = max(0, self._singly - len(mine))
+                if not self._singly:
+                    self.renew_consumer()
         self._metrics.held_messages.set(self.held)
         self._metrics.held_bytes.set(current.held_bytes)
         if "memory" in self.paused_for and current.held_bytes < self.settings.limits.held_bytes / 2:
             await self.resume("memory")
+        return len(mine)
 
     async def give_back(self) -> None:
         """Return everything held to the queue, in order, by closing the channel; `run` opens the next one."""
@@ -289,17 +332,19 @@ class Link:
                 await self._watch(generation)
 
     async def _watch(self, generation: Generation) -> None:
-        """End a generation that should get deliveries and got none between two looks, though some were ready."""
+        """End a generation that got no delivery between two looks, though some were ready or nobody answers a look."""
         consumers = await self.look()
-        starved = consumers == 0 or (bool(self.depth) and self.held < self.prefetch)
-        if not (self.consuming and consumers is not None and starved):
-            self._quiet_at = None
-        elif self._quiet_at == generation.received:
+        starved = not consumers or (bool(self.depth) and self.held < self.prefetch)
+        if not (self.consuming and starved) or generation.quiet_at != generation.received:
+            generation.quiet_at = generation.received
+            generation.quiet_looks = 0
+            return
+        generation.quiet_looks += 1
+        if generation.quiet_looks >= self._patience:
+            # On a queue with a single active consumer the others are silent for good reason: ask ever more rarely.
+            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
             self._metrics.consumer_rebuilt.inc()
-            self._quiet_at = None
             generation.end(f"the consumer is silent: {self.depth} messages ready, {consumers} consumers")
-        else:
-            self._quiet_at = generation.received
 
     async def look(self) -> int | None:
         """Ask the broker for the queue's depth (kept in `depth`); the number of its consumers, None if not known."""

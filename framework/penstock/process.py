@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from penstock import cancellation
 from penstock.batch import Buffer
 from penstock.breaker import Breaker
 from penstock.clock import SystemClock
@@ -56,6 +57,7 @@ class WorkerProcess:
         self._clock = clock
         self._endpoint = endpoints[0]
         self._fuse = Fuse(settings.fuse)
+        self._codec = Codec(worker, settings.limits)
         self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
         self._publisher = Publisher(settings.rabbitmq, worker.name)
         self._breaker = Breaker(self._endpoint.name, settings.breaker, clock, self.metrics)
@@ -70,7 +72,7 @@ class WorkerProcess:
             metrics=self.metrics,
         )
         self.consumer = Consumer(
-            Codec(worker, settings.limits),
+            self._codec,
             self.link,
             self.writer,
             Settler(self.link, DeadLetters(worker, self._publisher, clock), self.metrics),
@@ -121,7 +123,7 @@ class WorkerProcess:
             await self.link.resume("drain")
 
     async def _quiet(self) -> bool:
-        if not self.link.connected or self.link.held or self.consumer.trouble:
+        if not self.link.connected or self.link.held or self.link.owed or self.consumer.trouble:
             return False
         return await self.link.look() is not None and self.link.depth == 0 and not self.link.held
 
@@ -137,6 +139,7 @@ class WorkerProcess:
         self.writer.settings = settings
         self.link.settings = settings
         self._fuse.settings = settings.fuse
+        self._codec.limits = settings.limits
         self._breaker.settings = settings.breaker
         self.consumer.reload(settings)
 
@@ -218,7 +221,9 @@ async def _work(process: WorkerProcess, *, drain: bool) -> None:
         await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             await _drain(process, working)
-        if working.done() and not working.cancelled():
+        if working.done():
+            if working.cancelled() and not cancellation.is_ours():
+                raise PenstockError("the worker's own task was cancelled from within: this is a bug, please report it")
             await working
     finally:
         stopping.cancel()
@@ -242,11 +247,12 @@ async def _drain(process: WorkerProcess, working: asyncio.Task[None]) -> None:
     """Finish what is held within the drain limit; what is left goes back when the channel is closed."""
     limit = process.settings.limits.drain_seconds - CLOSING_SECONDS
     log.info("draining", held=process.link.held, limit_seconds=limit)
-    await process.consumer.stop()
-    if process.consumer.trouble == STARTING:
-        return  # nothing was taken yet
-    _, late = await asyncio.wait({working}, timeout=max(0.0, limit))
-    if late:
+    try:
+        async with asyncio.timeout(max(0.0, limit)):
+            await process.consumer.stop()
+            if process.consumer.trouble != STARTING:  # else nothing was taken yet
+                await asyncio.wait({working})
+    except TimeoutError:
         log.warning("drain_limit_reached", held=process.link.held)
 
 

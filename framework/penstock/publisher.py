@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import uuid
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError
 from aiormq.exceptions import PublishError as Returned
@@ -13,6 +16,7 @@ from pamqp.commands import Basic
 
 from penstock.broker import close, connect, ensure_topology, open_channel, request
 from penstock.errors import LinkError, PublishError
+from penstock.readahead import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,6 +42,9 @@ class Publisher:
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._opening = asyncio.Lock()
+        # The client library knows a returned message by its id alone: one of each id at a time, or a return is
+        # taken for that of another message and a message that no queue took counts as confirmed.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
         """Publish one message. Returns once the broker has confirmed that a queue holds it.
@@ -45,6 +52,10 @@ class Publisher:
         Raises PublishError when it was returned (no queue is bound), refused, or not confirmed within
         publish_timeout seconds; the message may then still arrive. Raises LinkError without a broker.
         """
+        async with self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock()):
+            await self._publish(exchange, routing_key, body, properties)
+
+    async def _publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
         channel = self._channel
         if channel is None or channel.is_closed:
             channel = await self._open()
@@ -58,17 +69,18 @@ class Publisher:
             match error.__cause__:
                 case Returned():
                     text = f"no queue is bound to exchange '{exchange}' for routing key '{routing_key}'"
-                case ChannelNotFoundEntity():
-                    text = f"there is no exchange '{exchange}': name one that exists, or run its worker once to make it"
-                    await self.close()
+                case ChannelNotFoundEntity() as cause:  # it ends the channel: what it names may be another's exchange
+                    text = f"{cause}: name an exchange that exists, or run its worker once to make it"
+                    await self._close(channel)
                 case DeliveryError():
                     text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
                 case _:
                     text = str(error)
-                    await self.close()
+                    await self._close(channel)
             raise PublishError(text) from error
-        except ValueError as error:  # a routing key of more than 255 bytes
-            raise PublishError(str(error)) from error
+        except (TypeError, ValueError, struct.error) as error:  # say, a routing key of more than 255 bytes
+            text = f"a message for routing key '{routing_key}' cannot be put in AMQP's terms: {error}"
+            raise PublishError(text) from error
 
     async def ensure(self, topologies: Mapping[Topology, TopologyMode]) -> None:
         """Declare or check queues and exchanges. Raises TopologyError, LinkError."""
@@ -82,6 +94,11 @@ class Publisher:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             await close(connection)
+
+    async def _close(self, channel: Channel) -> None:
+        """Close the connection of a channel that failed, unless another publish has opened the next one meanwhile."""
+        if self._channel is channel:
+            await self.close()
 
     async def _open(self) -> Channel:
         async with self._opening:
@@ -134,19 +151,20 @@ async def publish_all(
 
     try:
         await publisher.ensure(topologies)
-        for message in outgoing:
-            await room.acquire()
-            if failures:
-                break
-            task = asyncio.create_task(send(message))
-            sending.add(task)
-            task.add_done_callback(sending.discard)
-            on_progress(confirmed)
+        async with aclosing(read_ahead(outgoing)) as messages:
+            async for message in messages:
+                await room.acquire()
+                if failures:
+                    break
+                task = asyncio.create_task(send(message))
+                sending.add(task)
+                task.add_done_callback(sending.discard)
+                on_progress(confirmed)
     finally:
         if sending:
             await asyncio.wait(sending)
+        on_progress(confirmed)
         await publisher.close()
     if failures:
         raise failures[0]
-    on_progress(confirmed)
     return confirmed

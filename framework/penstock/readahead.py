@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class _Reading(Generic[T]):
             self._loop.call_soon_threadsafe(self.changed.set)
 
 
-async def read_ahead(items: Iterable[T]) -> AsyncIterator[T]:
+async def read_ahead(items: Iterable[T]) -> AsyncGenerator[T]:
     """Yield the items in order, each as soon as it is there. Raises what the iteration raises, after what came before.
 
     Left early, the thread ends with the next item it gets; it is a daemon, and keeps no process alive.

@@ -115,9 +115,8 @@ class Settler:
                         self._metrics.stale.inc()
         confirmed = await asyncio.gather(*(self._publish(one, refusal) for one, refusal in letters))
         unconfirmed = [one for (one, _), done in zip(letters, confirmed, strict=True) if not done]
-        acks += [one.delivery for (one, _), done in zip(letters, confirmed, strict=True) if done]
-        await self._link.acknowledge(acks)
-        self._metrics.settled("ack", len(acks) - len(letters) + len(unconfirmed))
+        await self._link.acknowledge([one.delivery for (one, _), done in zip(letters, confirmed, strict=True) if done])
+        self._metrics.settled("ack", await self._link.acknowledge(acks))
         return unconfirmed
 
     async def _publish(self, one: Decided, refusal: Refusal) -> bool:

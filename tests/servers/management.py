@@ -55,6 +55,25 @@ class Management:
         found: list[dict[str, Any]] = answer.json()
         return found
 
+    def publish(self, virtual_host: str, queue: str, properties: dict[str, Any], payload: str) -> None:
+        """Publish to a queue with properties that a client library may refuse to send."""
+        path = f"exchanges/{quote(virtual_host, safe='')}/amq.default/publish"
+        message = {"properties": properties, "routing_key": queue, "payload": payload, "payload_encoding": "string"}
+        answer = self._client.post(path, json=message)
+        answer.raise_for_status()
+        assert answer.json() == {"routed": True}
+
+    def close_connection(self, name: str, seconds: float = 30) -> None:
+        """Close the connection whose client gave it this name; waits until the server lists it. Raises TimeoutError."""
+        wait_until(lambda: bool(self._connections(name)), seconds, f"connection {name} is listed")
+        for found in self._connections(name):
+            self._client.delete(f"connections/{quote(found, safe='')}").raise_for_status()
+
+    def _connections(self, name: str) -> list[str]:
+        answer = self._client.get("connections")
+        answer.raise_for_status()
+        return [one["name"] for one in answer.json() if one.get("client_properties", {}).get("connection_name") == name]
+
     def wait_for_messages(self, virtual_host: str, name: str, count: int, seconds: float = 30) -> None:
         """Wait until a queue is said to hold `count` messages, settled ones not counted. Raises TimeoutError."""
         wait_until(

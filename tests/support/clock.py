@@ -1,12 +1,14 @@
-"""A clock moved by hand: sleeping takes no time and moves it, and chance always takes the middle."""
+"""Clocks for tests: one moved by hand, and the machine's own, watched."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 
 
 class ManualClock:
-    """Satisfies penstock.clock.Clock; `slept` lists every sleep in seconds."""
+    """Sleeping takes no time and moves it, and chance takes the middle. `slept` lists every sleep in seconds."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -25,3 +27,21 @@ class ManualClock:
 
     def uniform(self, low: float, high: float) -> float:
         return (low + high) / 2
+
+
+class WatchedClock:
+    """The machine's clock. `slept` lists every sleep begun, `ahead` is how far it runs ahead, both in seconds."""
+
+    now = staticmethod(time.time)
+    uniform = staticmethod(random.uniform)
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(seconds)

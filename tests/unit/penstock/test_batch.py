@@ -34,6 +34,13 @@ async def test_a_batch_is_full_by_bytes() -> None:
     assert [delivery.tag for delivery in taken] == [1, 2, 3]
 
 
+async def test_nothing_is_waited_for_that_cannot_come() -> None:
+    buffer = filled(2)
+    buffer.ahead = 2
+    async with asyncio.timeout(5):
+        assert len(await buffer.take(BatchSettings(count=100, period=3600))) == 2
+
+
 async def test_what_there_is_leaves_after_the_period() -> None:
     taken = await filled(2).take(BatchSettings(count=100, period=0.01))
     assert len(taken) == 2
@@ -66,6 +73,18 @@ async def test_waking_gives_what_there_is() -> None:
     empty.wake()
     async with asyncio.timeout(5):
         assert await taking == []
+
+
+async def test_a_closed_buffer_gives_what_there_is_and_waits_no_more() -> None:
+    buffer = filled(2)
+    taking = asyncio.create_task(buffer.take(BatchSettings(count=100, period=3600)))
+    await asyncio.sleep(0)
+    buffer.close()
+    async with asyncio.timeout(5):
+        assert [delivery.tag for delivery in await taking] == [1, 2]
+        assert await buffer.take(BatchSettings(period=3600)) == []
+        buffer.put(make_delivery(tag=3))
+        assert [delivery.tag for delivery in await buffer.take(BatchSettings(period=3600))] == [3]
 
 
 async def test_clearing_forgets_everything() -> None:

@@ -80,11 +80,16 @@ def test_broken_xml_names_file_and_line_after_the_records_before_it(rest: str, l
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b" \n", b"id,name\n1,x\n", b"\x00\x01", b"PK\x03\x04"])
+@pytest.mark.parametrize("data", [b" \n", b"id,name\n1,x\n", b"\x00\x01", b"PK\x03\x04"])
 def test_a_file_that_is_no_xml_at_all_is_named(data: bytes) -> None:
     with pytest.raises(UsageError, match=r"^dump\.xml, line \d+: broken or cut off XML: ") as caught:
         ids(data)
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_file_is_named_so() -> None:
+    with pytest.raises(UsageError, match=r"^dump\.xml: is empty; fetch the file again$"):
+        ids(b"")
 
 
 @pytest.mark.parametrize("root", ["html", "artist", "release-list", "Artists"])

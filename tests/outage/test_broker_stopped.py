@@ -1,0 +1,125 @@
+"""The broker goes away in every way; the worker comes back by itself, and everything confirmed is in the sink."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from penstock.settings import Limits, QueueSettings
+from servers.wait import wait_until
+from support import broker, stores
+from support.cli import Installation
+from support.notes import quick, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import Server
+    from support.notes import Running
+
+#: How long the broker is away, in seconds.
+AWAY = 5
+#: A kill -9 this soon after a quorum queue was declared can lose the queue itself, in seconds (measured).
+YOUNG = 3.5
+
+
+@pytest.fixture
+def server(own_rabbitmq: Server) -> Iterator[Server]:
+    yield own_rabbitmq
+    own_rabbitmq.thaw()
+    own_rabbitmq.start()
+
+
+async def half_way(worker: Running) -> None:
+    """Return when some of 1,000 notes are written, a batch is with the sink and the rest is held or in the queue."""
+    worker.sink.hold()
+    await worker.publish(range(1000))
+    worker.sink.let(20)
+    await worker.until(lambda: worker.sink.entered == 21, "the batch after the 20th is with the sink")
+
+
+async def all_there(worker: Running) -> None:
+    """Publish some more, and see that everything is there."""
+    await worker.publish(range(1000, 1200))
+    wanted = set(range(1200))
+    await worker.until(lambda: worker.sink.states.keys() == wanted and not worker.process.link.held, "all notes", 60)
+    assert worker.process.ready() is None
+    await worker.stop()
+    assert await broker.depth(worker.url, worker.name) == 0
+    assert await broker.depth(worker.url, f"{worker.name}.dlq") == 0
+
+
+async def test_a_broker_that_is_stopped_for_a_while(server: Server) -> None:
+    async with running(server.url, name="stopped") as worker:
+        await half_way(worker)
+        await asyncio.to_thread(server.stop)
+        await worker.until(lambda: not worker.process.link.connected, "the link is down")
+        assert worker.process.ready() == "the broker is away"
+        # The sink goes on meanwhile: what it took is settled too late.
+        worker.sink.let()
+        await worker.until(lambda: worker.metric("penstock_stale_settlements_total") >= 10, "stale")
+        await asyncio.sleep(AWAY)
+        await asyncio.to_thread(server.start)
+        await worker.consuming(generation=2)
+        await all_there(worker)
+        assert worker.metric("penstock_outcomes_total", outcome="written") == 1200
+        assert worker.metric("penstock_outcomes_total", outcome="duplicate") >= 10
+
+
+async def test_a_broker_that_is_killed(server: Server) -> None:
+    async with running(server.url, name="killed") as worker:
+        await half_way(worker)
+        await asyncio.sleep(YOUNG)
+        await asyncio.to_thread(server.kill)
+        await worker.until(lambda: not worker.process.link.connected, "the link is down")
+        worker.sink.let()
+        await asyncio.to_thread(server.start)
+        await worker.consuming(generation=2)
+        await all_there(worker)
+        assert worker.metric("penstock_outcomes_total", outcome="written") == 1200
+
+
+async def test_a_broker_that_freezes(server: Server) -> None:
+    """Nothing is closed, nothing answers, and the heartbeat is ten minutes: the watchdog has to see it."""
+    settings = quick(server.url, queue=QueueSettings(watchdog=0.2))
+    async with running(server.url, settings, name="frozen") as worker:
+        await half_way(worker)
+        await asyncio.to_thread(server.freeze)
+        worker.sink.let()
+        await worker.until(lambda: not worker.process.link.connected, "the link is given up", 60)
+        assert worker.metric("penstock_consumer_rebuilt_total") == 1
+        await asyncio.to_thread(server.thaw)
+        await worker.consuming(generation=2)
+        await all_there(worker)
+
+
+async def test_sigterm_while_neither_broker_nor_sink_answers(server: Server, postgres_url: str) -> None:
+    drain = Limits().drain_seconds
+    installation = Installation({"RABBITMQ_URL": server.url, "POSTGRES_URL": postgres_url})
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        with installation.start("run", "discogs-table") as worker:
+            worker.wait_ready()
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE artists")
+                await broker.publish(server.url, "discogs", [("artist", {"type": "artist", "id": "1"})])
+                wait_until(lambda: worker.metric("penstock_held_messages") == 1, 20, "one is held")
+                server.freeze()
+                before = time.monotonic()
+                worker.signal(signal.SIGTERM)
+                wait_until(lambda: not worker.running, 2 * drain, "the end")
+                assert time.monotonic() - before <= drain
+            assert worker.wait(1) == 0, worker.output()
+            assert worker.events("drain_limit_reached")
+        # It was not settled, so it comes again; a write that the server finished by itself makes it a duplicate.
+        server.thaw()
+        counts = installation.drain("discogs-table")["discogs-table"]
+        assert counts["written"] + counts["duplicate"] == 1
+    finally:
+        await connection.close()
+    assert await stores.rows(postgres_url, "artists") == 1

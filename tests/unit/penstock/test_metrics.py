@@ -1,0 +1,96 @@
+"""Names and labels of metrics are public: dashboards and alerts hold them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.metrics import Metrics
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+#: Name, type and labels beside `worker`. A line may be added; one that is changed or taken away breaks its users.
+FROZEN = {
+    ("penstock_batch_size", "histogram", ()),
+    ("penstock_breaker_opened", "counter", ("endpoint",)),
+    ("penstock_breaker_state", "gauge", ("endpoint",)),
+    ("penstock_channel_generation", "gauge", ()),
+    ("penstock_consumer_rebuilt", "counter", ()),
+    ("penstock_consuming", "gauge", ()),
+    ("penstock_dead_lettered", "counter", ("reason",)),
+    ("penstock_duplicates_skipped", "counter", ()),
+    ("penstock_endpoint_active", "gauge", ("endpoint",)),
+    ("penstock_fuse_blown", "gauge", ()),
+    ("penstock_held_bytes", "gauge", ()),
+    ("penstock_held_messages", "gauge", ()),
+    ("penstock_last_write_timestamp_seconds", "gauge", ()),
+    ("penstock_outcomes", "counter", ("outcome",)),
+    ("penstock_pauses", "counter", ("reason",)),
+    ("penstock_queue_depth", "gauge", ()),
+    ("penstock_received_bytes", "counter", ()),
+    ("penstock_received_messages", "counter", ()),
+    ("penstock_settled_messages", "counter", ("settlement",)),
+    ("penstock_sink_errors", "counter", ("kind",)),
+    ("penstock_sink_write_seconds", "histogram", ()),
+    ("penstock_stale_settlements", "counter", ()),
+}
+
+
+def used() -> Metrics:
+    """Metrics of which each has a sample."""
+    metrics = Metrics("orders")
+    metrics.settled("ack", 3)
+    metrics.settled("dead_letter")
+    metrics.outcome("written", 2)
+    metrics.outcome("duplicate")
+    metrics.outcome("poison")
+    metrics.dead_lettered("not_json")
+    metrics.write_failed("unavailable")
+    metrics.breaker("primary", "half_open")
+    metrics.breaker_opened("primary")
+    metrics.endpoint_active("primary", active=True)
+    metrics.paused("sink")
+    metrics.received.inc(4)
+    metrics.batch_size.observe(3)
+    metrics.write_seconds.observe(0.1)
+    return metrics
+
+
+def described(family: Metric) -> tuple[str, str, tuple[str, ...]]:
+    """Name, type and labels of a metric, without those that all of them or all histograms have."""
+    labels = {label for sample in family.samples for label in sample.labels}
+    assert "worker" in labels
+    return family.name, family.type, tuple(sorted(labels - {"worker", "le"}))
+
+
+def test_no_metric_has_changed_its_name_or_labels() -> None:
+    found = {described(family) for family in used().registry.collect()}
+    assert found >= FROZEN
+    assert {name for name, _, _ in found - FROZEN} & {name for name, _, _ in FROZEN} == set()
+
+
+def test_every_metric_begins_alike_and_says_what_it_is() -> None:
+    families = list(used().registry.collect())
+    assert all(family.name.startswith("penstock_") for family in families)
+    assert all(family.documentation for family in families)
+
+
+def test_two_workers_in_one_process_do_not_mix() -> None:
+    one, other = used(), Metrics("other")
+    assert one.registry.get_sample_value("penstock_received_messages_total", {"worker": "orders"}) == 4
+    assert other.registry.get_sample_value("penstock_received_messages_total", {"worker": "other"}) == 0
+
+
+def test_the_states_of_a_breaker_are_numbers() -> None:
+    metrics = used()
+    found = []
+    for state in ("closed", "half_open", "open"):
+        metrics.breaker("primary", state)
+        found.append(
+            metrics.registry.get_sample_value("penstock_breaker_state", {"worker": "orders", "endpoint": "primary"})
+        )
+    assert found == [0, 1, 2]
+
+
+def test_the_summary_is_what_people_count_by() -> None:
+    assert used().summary() == {"received": 4, "written": 2, "duplicate": 1, "superseded": 0, "dead_lettered": 1}
