@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 from penstock.idempotency import KEY_HEADER, digest, header_key
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Characters of an error message kept in a header.
 LONGEST_MESSAGE = 2048
+
+#: Bytes of properties that fit in the frame they must fit in (131,072 by default), with room to spare.
+LARGEST_HEADER = 128_000
 
 #: What a count in a header may be at most, so that one more can still be sent.
 LARGEST_COUNT = 2**31
@@ -68,6 +73,34 @@ def encodable(value: Any) -> Any:
             return value
 
 
+def letter_properties(original: Basic.Properties, headers: dict[str, Any]) -> Basic.Properties:
+    """The publisher's properties and the letter's headers.
+
+    Not carried on: expiration (a letter must not vanish) and user_id (RabbitMQ refuses another's).
+    """
+    return Basic.Properties(
+        content_type=original.content_type,
+        content_encoding=original.content_encoding,
+        headers=headers,
+        delivery_mode=2,
+        priority=original.priority,
+        correlation_id=original.correlation_id,
+        reply_to=original.reply_to,
+        message_id=original.message_id,
+        timestamp=original.timestamp,
+        message_type=original.message_type,
+        app_id=original.app_id,
+    )
+
+
+def can_be_sent(properties: Basic.Properties) -> bool:
+    """Whether the properties can be encoded and fit in a frame: what cannot would hold up its worker for ever."""
+    try:
+        return len(ContentHeader(0, 0, properties).marshal()) <= LARGEST_HEADER
+    except (TypeError, ValueError, struct.error):
+        return False
+
+
 class DeadLetters:
     """Publishes the dead letters of one worker."""
 
@@ -78,23 +111,9 @@ class DeadLetters:
 
     async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
         """Put a delivery in the DLQ, its body as it came. Returns once that is confirmed; raises LinkError."""
-        original = delivery.properties
-        await self._publisher.publish(
-            "",
-            self._worker.dead_letter_queue,
-            delivery.body,
-            # Not carried on: expiration (a letter must not vanish) and user_id (RabbitMQ refuses another's).
-            Basic.Properties(
-                content_type=original.content_type,
-                content_encoding=original.content_encoding,
-                headers=letter_headers(delivery, refusal, self._worker.name, key, self._clock.now()),
-                delivery_mode=2,
-                priority=original.priority,
-                correlation_id=original.correlation_id,
-                reply_to=original.reply_to,
-                message_id=original.message_id,
-                timestamp=original.timestamp,
-                message_type=original.message_type,
-                app_id=original.app_id,
-            ),
-        )
+        headers = letter_headers(delivery, refusal, self._worker.name, key, self._clock.now())
+        properties = letter_properties(delivery.properties, headers)
+        if not can_be_sent(properties):
+            own = {name: value for name, value in headers.items() if name.startswith("penstock-")}
+            properties = letter_properties(delivery.properties, {**own, "penstock-headers-left-out": True})
+        await self._publisher.publish("", self._worker.dead_letter_queue, delivery.body, properties)

@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 
 from penstock.broker import close, connect, ensure_topology, open_channel, request
 from penstock.delivery import Delivery
-from penstock.errors import LinkError, TopologyError
+from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.generation import Generation
 from penstock.retry import backoff, until_it_works
 from penstock.topology import topology_of
@@ -114,11 +114,13 @@ class Link:
             await self._current.ended.wait()
 
     async def start(self, *, give_up: bool) -> None:
-        """Open the first generation; see `until_it_works`. Raises TopologyError, and LinkError if told to give up."""
+        """Open the first generation; see `until_it_works`. Raises TopologyError; if told to give up, also
+        TopologyMissing (somebody else may still be making the queue) and LinkError.
+        """
         await until_it_works(
             self._open,
             what="rabbitmq",
-            errors=LinkError,
+            errors=(LinkError, TopologyMissing),
             settings=self.settings.retry,
             clock=self._clock,
             give_up=give_up,

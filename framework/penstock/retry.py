@@ -30,7 +30,7 @@ async def until_it_works(
     action: Callable[[], Awaitable[T]],
     *,
     what: str,
-    errors: type[Exception],
+    errors: type[Exception] | tuple[type[Exception], ...],
     settings: RetrySettings,
     clock: Clock,
     give_up: bool,

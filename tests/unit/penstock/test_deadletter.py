@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 from pamqp import header
 from pamqp.commands import Basic
 
-from penstock.deadletter import LONGEST_MESSAGE, letter_headers
+from penstock.deadletter import LONGEST_MESSAGE, DeadLetters, can_be_sent, letter_headers
 from penstock.outcome import Poison
 from penstock.testing import make_delivery
+from support.clock import ManualClock
 
 REFUSAL = Poison("invalid", "ValidationError", "m" * 5000)
 
@@ -66,3 +71,30 @@ def test_what_anybody_may_have_put_in_a_header_stops_nothing() -> None:
     # What the client reads as bytes it can only send as bytearray.
     frame = header.ContentHeader(0, 4, Basic.Properties(headers=headers)).marshal()
     assert frame.count(b"\xff") >= 2
+
+
+class Outbox:
+    """Stands in for the publisher and keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.sent: list[Basic.Properties] = []
+
+    async def publish(self, _exchange: str, _routing_key: str, _body: bytes, properties: Basic.Properties) -> None:
+        self.sent.append(properties)
+
+
+@pytest.mark.parametrize("foreign", [{"long": "x" * 130_000}, {"odd": object()}, {"far": 2**70}])
+async def test_headers_that_cannot_be_sent_on_are_left_out_and_the_letter_is_sent(foreign: dict[str, object]) -> None:
+    delivery = make_delivery(b"body")
+    delivery.properties.headers = {**foreign, "penstock-replays": 2}
+    delivery.properties.message_id = "m-1"
+    publisher: Any = (outbox := Outbox())
+    worker: Any = SimpleNamespace(name="orders", dead_letter_queue="orders.dlq")
+    await DeadLetters(worker, publisher, ManualClock()).publish(delivery, REFUSAL, None)
+    [properties] = outbox.sent
+    assert can_be_sent(properties)
+    assert properties.message_id == "m-1"
+    headers = properties.headers or {}
+    assert headers["penstock-headers-left-out"] is True
+    assert (headers["penstock-error-reason"], headers["penstock-replays"]) == ("invalid", 2)
+    assert not foreign.keys() & headers.keys()
