@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Generation:
     """One life of the consuming channel; `number` counts them from 1, `held_bytes` is of bodies not settled.
 
-    `opened_at` is of the monotonic clock, in seconds. `quiet_at` is what had been received at the watchdog's last
-    look, `quiet_looks` how often it found no more.
+    `consumed` says whether a consumer was ever asked for; `opened_at` is of the monotonic clock, in seconds.
+    `quiet_at` is what had been received at the watchdog's last look, `quiet_looks` how often it found no more.
     """
 
     number: int
@@ -30,6 +30,7 @@ class Generation:
     opened_at: float
     window: AckWindow = field(default_factory=AckWindow)
     consumer_tag: str | None = None
+    consumed: bool = False
     received: int = 0
     held_bytes: int = 0
     quiet_at: int | None = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +170,7 @@ class Link:
     async def _discard(self, generation: Generation) -> None:
         """Forget a generation: what it delivered and nobody has settled is delivered again."""
         log.warning("generation_ended", generation=generation.number, why=generation.why, held=self.held)
-        soon = generation.consumer_tag is not None and self._clock.monotonic() - generation.opened_at < SHORT_LIFE
+        soon = generation.consumed and self._clock.monotonic() - generation.opened_at < SHORT_LIFE
         self._short_lived = self._short_lived + 1 if soon else 0
         if self._short_lived > 1:
             self._singly = self.prefetch
@@ -241,10 +240,10 @@ class Link:
             # Prefetch is per consumer; a change takes effect on the next one.
             self.buffer.ahead = 1 if self._singly else self.prefetch
             await current.channel.basic_qos(prefetch_count=self.buffer.ahead)
-            # Set before the broker answers: its first deliveries may end the channel before that.
-            current.consumer_tag = f"{self._worker.name}.{uuid.uuid4().hex}"
-            on_delivery = partial(self._received, current)
-            await current.channel.basic_consume(self._worker.queue, on_delivery, consumer_tag=current.consumer_tag)
+            # Said before the broker answers: its first deliveries may end the channel before that.
+            current.consumed = True
+            answer = await current.channel.basic_consume(self._worker.queue, partial(self._received, current))
+        current.consumer_tag = answer.consumer_tag
 
     async def _received(self, current: Generation, message: DeliveredMessage) -> None:
         """The client library starts this for each delivery, in order; it never waits, so the order stays."""
