@@ -15,6 +15,7 @@ import structlog
 from pamqp.commands import Basic
 
 from penstock.broker import close, connect, ensure_topology, open_channel, request
+from penstock.caution import Caution
 from penstock.delivery import Delivery
 from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.generation import Generation
@@ -37,10 +38,6 @@ log = structlog.get_logger(__name__)
 
 #: The largest prefetch the protocol can say.
 LARGEST_PREFETCH = 65_535
-#: A generation that ended within so many seconds may have met a message that ends every channel.
-SHORT_LIFE = 10.0
-#: Looks after which a silent consumer is rebuilt at the latest.
-LONGEST_PATIENCE = 64
 
 
 class Link:
@@ -62,15 +59,7 @@ class Link:
         self._numbers = itertools.count(1)
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Generations in a row that consumed and soon ended. (What they acked may never have left this machine.)
-        self._short_lived = 0
-        #: Deliveries still to be taken one at a time: something among them ends every channel, and must do so alone.
-        self._singly = 0
-        #: Looks in a row the consumer may be silent before it is rebuilt; doubled each time that was in vain.
-        self._patience = 1
-        #: Deliveries of a link that went silent, which the broker still takes for ours, and until when it may.
-        self._owed = 0
-        self._owed_until = 0.0
+        self._caution = Caution()
 
     @property
     def prefetch(self) -> int:
@@ -85,7 +74,7 @@ class Link:
     @property
     def owed(self) -> int:
         """Deliveries that the broker will only deliver again once it has missed the heartbeats of a silent link."""
-        return self._owed if self._clock.monotonic() < self._owed_until else 0
+        return self._caution.owed(self._clock.monotonic())
 
     @property
     def connected(self) -> bool:
@@ -170,10 +159,7 @@ class Link:
     async def _discard(self, generation: Generation) -> None:
         """Forget a generation: what it delivered and nobody has settled is delivered again."""
         log.warning("generation_ended", generation=generation.number, why=generation.why, held=self.held)
-        soon = generation.consumed and self._clock.monotonic() - generation.opened_at < SHORT_LIFE
-        self._short_lived = self._short_lived + 1 if soon else 0
-        if self._short_lived > 1:
-            self._singly = self.prefetch
+        self._caution.ended(generation, self._clock.monotonic(), self.prefetch)
         self._current = None
         self.buffer.clear()
         self.buffer.wake()
@@ -182,9 +168,7 @@ class Link:
         self._metrics.held_messages.set(0)
         self._metrics.held_bytes.set(0)
         if not await close(generation.channel):
-            # The broker finds out by its heartbeat that nobody is there, and only then delivers again.
-            self._owed = generation.received - generation.window.acked
-            self._owed_until = self._clock.monotonic() + 2 * self.settings.rabbitmq.heartbeat
+            self._caution.unanswered(generation, self._clock.monotonic(), self.settings.rabbitmq.heartbeat)
 
     async def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
@@ -238,7 +222,7 @@ class Link:
         """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while some are held."""
         async with request("cannot consume"):
             # Prefetch is per consumer; a change takes effect on the next one.
-            self.buffer.ahead = 1 if self._singly else self.prefetch
+            self.buffer.ahead = 1 if self._caution.singly else self.prefetch
             await current.channel.basic_qos(prefetch_count=self.buffer.ahead)
             # Said before the broker answers: its first deliveries may end the channel before that.
             current.consumed = True
@@ -253,8 +237,8 @@ class Link:
         body = message.body
         current.received += 1
         current.held_bytes += len(body)
-        self._patience = 1
-        self._owed = max(0, self._owed - bool(frame.redelivered))
+        if frame.redelivered:
+            self._caution.redelivered()
         self._metrics.received.inc()
         self._metrics.received_bytes.inc(len(body))
         self._metrics.held_messages.inc()
@@ -299,10 +283,8 @@ class Link:
             except LinkError as error:
                 current.end(str(error))
                 return 0
-            if self._singly:
-                self._singly = max(0, self._singly - len(mine))
-                if not self._singly:
-                    self.renew_consumer()
+            if self._caution.settled(len(mine)):
+                self.renew_consumer()
         self._metrics.held_messages.set(self.held)
         self._metrics.held_bytes.set(current.held_bytes)
         if "memory" in self.paused_for and current.held_bytes < self.settings.limits.held_bytes / 2:
@@ -339,11 +321,11 @@ class Link:
         if not (self.consuming and starved) or generation.quiet_at != generation.received:
             generation.quiet_at = generation.received
             generation.quiet_looks = 0
+            if generation.received:
+                self._caution.fed()
             return
         generation.quiet_looks += 1
-        if generation.quiet_looks >= self._patience:
-            # On a queue with a single active consumer the others are silent for good reason: ask ever more rarely.
-            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
+        if self._caution.is_too_long(generation.quiet_looks):
             self._metrics.consumer_rebuilt.inc()
             generation.end(f"the consumer is silent: {self.depth} messages ready, {consumers} consumers")
 
