@@ -123,3 +123,29 @@ async def test_sigterm_while_neither_broker_nor_sink_answers(server: Server, pos
     finally:
         await connection.close()
     assert await stores.rows(postgres_url, "artists") == 1
+
+
+async def test_a_letter_that_a_frozen_broker_does_not_take_is_held_and_seen(server: Server) -> None:
+    settings = quick(server.url)
+    impatient = settings.rabbitmq.model_copy(update={"publish_timeout": 1.0})
+    async with running(server.url, settings.model_copy(update={"rabbitmq": impatient}), name="letters") as worker:
+        # The first letter opens the publishing connection, so that the second is the one that gets stuck in it.
+        await broker.publish(worker.url, worker.name, [("any", b"no JSON")])
+        await worker.until(lambda: worker.metric("penstock_dead_lettered_total") == 1, "the first letter")
+        worker.sink.hold()
+        await worker.publish([1])
+        await worker.until(lambda: worker.sink.entered == 1, "a batch is with the sink")
+        await broker.publish(worker.url, worker.name, [("any", b"x" * 6_000_000), ("any", {"id": 2})])
+        await worker.until(lambda: worker.process.link.held == 3, "all is delivered")
+        server.freeze()
+        worker.sink.let()
+        await worker.until(lambda: worker.process.consumer.trouble != "", "it says what is wrong", 40)
+        assert "dead_letter" in worker.process.link.paused_for
+        assert worker.process.ready() == "1 dead letters are not confirmed"
+        server.thaw()
+        await worker.until(lambda: worker.process.ready() is None and worker.process.link.held == 0, "all settled", 60)
+        await worker.stop()
+        assert worker.sink.states.keys() == {1, 2}
+    letters = await broker.take_all(server.url, "letters.dlq")
+    # A publish that was not confirmed in time may have arrived all the same.
+    assert {letter.body[:7] for letter in letters} == {b"no JSON", b"x" * 7}
