@@ -11,10 +11,35 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from penstock.settlement import AckWindow
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiormq.channel import Channel
+
+
+class AckWindow:
+    """The delivery tags of one channel: which are settled, and how far an ack with multiple=True may reach.
+
+    Tags count 1, 2, 3 … on a channel. An ack covers every tag up to its own; one whose own tag is
+    settled already would make the broker close the channel, so each prefix is given out once.
+    """
+
+    def __init__(self) -> None:
+        #: Every tag up to this one is settled.
+        self.acked = 0
+        self._settled: set[int] = set()
+
+    def settle(self, tags: Iterable[int]) -> int | None:
+        """Mark tags as settled; the tag to ack with multiple=True, or None while an earlier one is open."""
+        self._settled.update(tag for tag in tags if tag > self.acked)
+        reach = self.acked
+        while reach + 1 in self._settled:
+            reach += 1
+            self._settled.discard(reach)
+        if reach == self.acked:
+            return None
+        self.acked = reach
+        return reach
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ from penstock.errors import LinkError
 from penstock.outcome import Duplicate, Outcome, Poison, Superseded, Transient, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from penstock.deadletter import DeadLetters
     from penstock.delivery import Delivery
@@ -62,31 +62,6 @@ class Decided:
     delivery: Delivery
     outcome: Outcome
     key: str | None
-
-
-class AckWindow:
-    """The delivery tags of one channel: which are settled, and how far an ack with multiple=True may reach.
-
-    Tags count 1, 2, 3 … on a channel. An ack covers every tag up to its own; one whose own tag is
-    settled already would make the broker close the channel, so each prefix is given out once.
-    """
-
-    def __init__(self) -> None:
-        #: Every tag up to this one is settled.
-        self.acked = 0
-        self._settled: set[int] = set()
-
-    def settle(self, tags: Iterable[int]) -> int | None:
-        """Mark tags as settled; the tag to ack with multiple=True, or None while an earlier one is open."""
-        self._settled.update(tag for tag in tags if tag > self.acked)
-        reach = self.acked
-        while reach + 1 in self._settled:
-            reach += 1
-            self._settled.discard(reach)
-        if reach == self.acked:
-            return None
-        self.acked = reach
-        return reach
 
 
 class Settler:
