@@ -75,13 +75,8 @@ class Writer:
             await self._sink.prepare()
         except SinkUnavailable:
             raise
-        except TimeoutError as error:
-            text = f"{self._endpoint.name} did not answer within {self.settings.retry.write_timeout:g} s"
-            raise SinkUnavailable(text) from error
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and cancellation.is_ours():
-                raise
-            raise SinkUnavailable(f"{self._endpoint.name}: {type(error).__name__}: {error}") from error
+            raise self._as_outage(error) from error
         self._metrics.endpoint_active(self._endpoint.name, active=True)
 
     async def close(self) -> None:
@@ -142,9 +137,7 @@ class Writer:
                 self._metrics.write_failed("batch_error")
                 self.breaker.success()
                 raise
-            except (Exception, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and cancellation.is_ours():
-                    raise
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 what is not classified is an outage
                 failures += 1
                 await self._failed(self._as_outage(error), failures)
                 continue
@@ -160,12 +153,15 @@ class Writer:
             return outcomes
 
     def _as_outage(self, error: BaseException) -> SinkUnavailable:
+        """What a sink raised, as the outage it means. Raises a cancellation that is ours."""
         match error:
             case SinkUnavailable():
                 return error
+            case asyncio.CancelledError() if cancellation.is_ours():
+                raise error
             case TimeoutError():
                 seconds = self.settings.retry.write_timeout
-                return ConnectionLost(f"{self._endpoint.name} did not answer a write within {seconds:g} s")
+                return ConnectionLost(f"{self._endpoint.name} did not answer within {seconds:g} s")
             case _:
                 log.error("sink_error_unclassified", endpoint=self._endpoint.name, exc_info=error)
                 return SinkUnavailable(f"unclassified {type(error).__name__}: {error}")
@@ -195,9 +191,7 @@ class Writer:
         except SinkUnavailable:
             raise
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and cancellation.is_ours():
-                raise
-            raise SinkUnavailable(f"{self._endpoint.name}: {type(error).__name__}: {error}") from error
+            raise self._as_outage(error) from error
 
     async def _divide(self, records: Sequence[Record], error: BatchError) -> list[Outcome]:
         """The outcomes of records that were refused together: again in place if that may help, then in halves.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, SecretStr
 
 import penstock
-from penstock.clock import SystemClock
 from penstock.process import WorkerProcess
 from penstock.settings import Http, RabbitMQ, Settings
 from penstock.sink import Endpoint
 from penstock.testing import MemorySink
 from penstock.worker import Binding, Worker
 from support import broker
+from support.clock import WatchedClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,13 +79,14 @@ async def test_one_record_enters_few_functions(broker_url: str) -> None:
         bindings=(Binding("notes"),),
     )
     settings = Settings(rabbitmq=RabbitMQ(url=SecretStr(broker_url)), http=Http(port=0))
-    process = WorkerProcess(worker, settings, SystemClock())
+    clock = WatchedClock()
+    process = WorkerProcess(worker, settings, clock)
     running = asyncio.create_task(process.run(give_up=True))
     try:
         async with asyncio.timeout(20):
             while not process.link.consuming:  # noqa: ASYNC110 the link tells nobody
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(2 * settings.batch.period)
+        clock.ahead = 2 * settings.batch.period
         sys.setprofile(watch)
         async with asyncio.timeout(20):
             await broker.publish(broker_url, "notes", [("any", {"id": 1})])

@@ -21,16 +21,7 @@ from penstock_workers.table.sink import PREPARE_LOCK
 from support.tables import ARTISTS, LABELS, Connection, Database, artist, label
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from servers import Server
-
-
-@pytest.fixture
-async def database(postgres_url: str) -> AsyncIterator[Database]:
-    connection = await asyncpg.connect(postgres_url)
-    yield Database(postgres_url, connection)
-    await connection.close()
 
 
 async def wait_for_a_lock(look: Connection) -> None:

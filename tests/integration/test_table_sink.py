@@ -7,7 +7,6 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
 
 from penstock.errors import BatchError, SinkUnavailable
@@ -18,16 +17,7 @@ from penstock_workers.table.table import Table
 from support.tables import ARTISTS, LABELS, PLAYS, Database, artist, label
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from penstock.record import Record
-
-
-@pytest.fixture
-async def database(postgres_url: str) -> AsyncIterator[Database]:
-    connection = await asyncpg.connect(postgres_url)
-    yield Database(postgres_url, connection)
-    await connection.close()
 
 
 async def test_the_discogs_table_is_exactly_as_designed(database: Database) -> None:
