@@ -7,6 +7,7 @@ PenstockError
 │   └── TopologyMissing    one of them does not exist
 ├── LinkError              the broker cannot be reached or the channel is gone
 │   └── PublishError       a message was refused, returned or not confirmed in time
+├── StackError             a server of the embedded stack cannot be started, or ended while it was needed
 ├── FuseBlown              too many records are refused: the worker pauses
 └── SinkError
     ├── BatchError         the sink refuses records of this batch, named or not
@@ -50,6 +51,10 @@ class LinkError(PenstockError):
 
 class PublishError(LinkError):
     """A publish was returned as unroutable, refused by the broker, or not confirmed in time."""
+
+
+class StackError(PenstockError):
+    """A server of the embedded stack cannot be prepared, started or stopped; the text says why and where its log is."""
 
 
 class FuseBlown(PenstockError):
