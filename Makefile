@@ -1,15 +1,19 @@
 # Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help install test check format lock servers clean
+.PHONY: help demo install test check format lock servers clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEMO_INSTALLED := .venv/.demo-installed
 # uv from PATH, else one of our own, kept apart: `uv sync` removes from .venv what the lock file does not name.
 UV ?= $(or $(shell command -v uv),.cache/uv/bin/uv)
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(DEMO_INSTALLED) ## see it all at work on a stack of its own; make demo INPUT=DIR takes your records
+	@$(BIN)/penstock demo $(if $(INPUT),--input "$(INPUT)")
 
 install: $(INSTALLED) ## make .venv with all extras and tools, as uv.lock says
 
@@ -38,6 +42,11 @@ clean: ## remove .venv and all caches of this folder
 
 $(INSTALLED): pyproject.toml uv.lock | $(UV)
 	$(UV) sync --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+# Only what the demo needs; --inexact leaves what `make install` brought.
+$(DEMO_INSTALLED): pyproject.toml uv.lock | $(UV)
+	@$(UV) sync --frozen --extra embedded --no-dev --inexact --python $(PYTHON) >&2
 	@touch $@
 
 .cache/uv/bin/uv:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from servers import Unavailable, private_server, shared_server
+from servers import Unavailable, private_server, shared_server, stand_in
 from servers.graph import wipe
 from servers.management import Management
 from support.cli import Installation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from servers import Server
     from servers.choose import Kind
 
-pytest_plugins = ["fixtures_data", "support.outside"]
+pytest_plugins = ["fixtures_data", "fixtures_graph", "support.outside"]
 
 KINDS: tuple[Kind, ...] = ("rabbitmq", "postgres", "neo4j")
 
@@ -31,63 +31,124 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         names = getattr(item, "fixturenames", ())
         for kind in KINDS:
-            if kind in names or f"own_{kind}" in names:
+            if {kind, f"{kind}_or_none", f"own_{kind}"} & set(names):
                 item.add_marker(kind)
 
 
+#: Servers that tests asked for and that could not be had, and why; and those that had to do without.
+ABSENT: dict[Kind, str] = {}
+STANDS_IN = {
+    "rabbitmq": "the development broker stood in, but for tests of RabbitMQ itself and of its management API",
+    "neo4j": "ArcadeDB stood in, but for tests of Neo4j itself",
+    "postgres": "nothing stood in",
+}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers were absent."""
+    if ABSENT:
+        terminalreporter.section("absent servers")
+    for kind, reason in ABSENT.items():
+        terminalreporter.write_line(f"{kind}: {STANDS_IN[kind]} ({reason})")
+
+
 @contextmanager
-def _running(make: Callable[[Kind], Server], kind: Kind) -> Iterator[Server]:
+def _offered(make: Callable[[Kind], Server], kind: Kind) -> Iterator[Server | None]:
+    """The real server, or None where it is absent and need not be there."""
     try:
         server = make(kind)
     except Unavailable as reason:
         if os.environ.get("PENSTOCK_REQUIRE_SERVICES") == "1":
             pytest.fail(f"{reason} (PENSTOCK_REQUIRE_SERVICES=1 makes this a failure)", pytrace=False)
-        pytest.skip(str(reason))
+        ABSENT[kind] = str(reason)
+        yield None
+        return
     try:
         yield server
     finally:
         server.close()
 
 
-@pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[Server]:
-    """RabbitMQ for all tests: not to be stopped."""
-    with _running(shared_server, "rabbitmq") as server:
+@contextmanager
+def _stand_in(kind: Kind) -> Iterator[Server]:
+    """A server of the embedded stack in place of one that is absent."""
+    try:
+        server = stand_in(kind)
+    except Unavailable as reason:
+        pytest.skip(f"{ABSENT[kind]}; no stand-in either: {reason}")
+    try:
         yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def _own(kind: Kind) -> Iterator[Server]:
+    with _offered(private_server, kind) as server:
+        if server is not None:
+            yield server
+            return
+        with _stand_in(kind) as other:
+            yield other
+
+
+def _real(server: Server | None, kind: Kind) -> Server:
+    if server is None:
+        pytest.skip(f"{kind} itself is absent: the summary says why")
+    return server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_or_none() -> Iterator[Server | None]:
+    """RabbitMQ for all tests, if it can be had."""
+    with _offered(shared_server, "rabbitmq") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_or_none() -> Iterator[Server | None]:
+    """Neo4j for all tests, if it can be had."""
+    with _offered(shared_server, "neo4j") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(rabbitmq_or_none: Server | None) -> Server:
+    """RabbitMQ itself for all tests: not to be stopped."""
+    return _real(rabbitmq_or_none, "rabbitmq")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """PostgreSQL for all tests: not to be stopped."""
-    with _running(shared_server, "postgres") as server:
-        yield server
+    with _offered(shared_server, "postgres") as server:
+        yield _real(server, "postgres")
 
 
 @pytest.fixture(scope="session")
-def neo4j() -> Iterator[Server]:
-    """Neo4j for all tests: not to be stopped."""
-    with _running(shared_server, "neo4j") as server:
-        yield server
+def neo4j(neo4j_or_none: Server | None) -> Server:
+    """Neo4j itself for all tests: not to be stopped."""
+    return _real(neo4j_or_none, "neo4j")
 
 
 @pytest.fixture(scope="module")
 def own_rabbitmq() -> Iterator[Server]:
-    """RabbitMQ for the tests of one file, who may stop, kill and freeze it, and leave it running."""
-    with _running(private_server, "rabbitmq") as server:
+    """A broker for the tests of one file, who may stop, kill and freeze it, and leave it running."""
+    with _own("rabbitmq") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[Server]:
     """PostgreSQL for the tests of one file, who may stop, kill and freeze it, and leave it running."""
-    with _running(private_server, "postgres") as server:
-        yield server
+    with _offered(private_server, "postgres") as server:
+        yield _real(server, "postgres")
 
 
 @pytest.fixture(scope="module")
 def own_neo4j() -> Iterator[Server]:
-    """Neo4j for the tests of one file, who may stop, kill and freeze it, and leave it running."""
-    with _running(private_server, "neo4j") as server:
+    """A graph for the tests of one file, who may stop, kill and freeze it, and leave it running."""
+    with _own("neo4j") as server:
         yield server
 
 
@@ -108,9 +169,13 @@ def virtual_host(management: Management) -> Iterator[str]:
 
 
 @pytest.fixture
-def broker_url(rabbitmq: Server, virtual_host: str) -> str:
-    """The URL of a virtual host that is this test's own."""
-    return rabbitmq.address.within(virtual_host)
+def broker_url(request: pytest.FixtureRequest, rabbitmq_or_none: Server | None) -> Iterator[str]:
+    """The URL of a virtual host that is this test's own; without RabbitMQ, of a development broker of its own."""
+    if rabbitmq_or_none is not None:
+        yield rabbitmq_or_none.address.within(request.getfixturevalue("virtual_host"))
+        return
+    with _stand_in("rabbitmq") as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -123,10 +188,11 @@ async def postgres_url(postgres: Server) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def neo4j_url(neo4j: Server) -> str:
-    """The URL of a graph that is empty: no nodes, no constraints, no indexes."""
-    wipe(neo4j.address)
-    return neo4j.url
+def neo4j_url(request: pytest.FixtureRequest, neo4j_or_none: Server | None) -> str:
+    """The URL of a graph that is empty: no nodes, no constraints, no indexes. Without Neo4j, it is an ArcadeDB."""
+    server: Server = neo4j_or_none or request.getfixturevalue("arcadedb")
+    wipe(server.address)
+    return server.url
 
 
 async def _administer(server: Server, statement: str) -> None:

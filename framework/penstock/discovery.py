@@ -1,4 +1,4 @@
-"""Workers and readers that installed packages offer, found by name without importing the others."""
+"""Workers, readers and demos that installed packages offer, found by name without importing the others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, entry_points, requires
 from typing import TYPE_CHECKING, Any, get_args
 
+from penstock.demo.declaration import Demo
 from penstock.errors import UsageError
 from penstock.spelling import by_likeness
 from penstock.worker import Binding, Mode, Worker
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 WORKERS = "penstock.workers"
 READERS = "penstock.readers"
+DEMOS = "penstock.demos"
+
+_KINDS = {WORKERS: "worker", READERS: "reader", DEMOS: "demo"}
 
 #: A requirement that comes with an extra, as packages declare it: `asyncpg>=0.30; extra == "table"`.
 _EXTRA = re.compile(r"""(?P<package>[A-Za-z0-9._-]+).*;.*\bextra\s*==\s*["'](?P<extra>[^"']+)["']""")
@@ -32,6 +36,11 @@ def worker_names() -> list[str]:
 def reader_names() -> list[str]:
     """Return the names of all installed readers, sorted."""
     return _names(READERS)
+
+
+def demo_names() -> list[str]:
+    """Return the names of all installed demos, sorted."""
+    return _names(DEMOS)
 
 
 def worker_package(name: str) -> str:
@@ -59,6 +68,14 @@ def load_reader(name: str) -> Reader:
     if missing:
         raise UsageError(f"{_describe(READERS, name)} is no penstock.reader.Reader: it has no {', '.join(missing)}")
     return reader
+
+
+def load_demo(name: str) -> Demo:
+    """Import a demo. Raises UsageError, naming its package: unknown, offered twice, broken, no Demo."""
+    found = _load(DEMOS, name)
+    if not isinstance(found, Demo):
+        raise UsageError(f"{_describe(DEMOS, name)} is no penstock.demo.declaration.Demo but a {type(found).__name__}")
+    return found
 
 
 def _faults(worker: Worker) -> Iterator[str]:
@@ -89,10 +106,10 @@ def _entry_point(group: str, name: str) -> EntryPoint:
             return entry_point
         case []:
             known = ", ".join(by_likeness(name, _names(group))) or "none is installed"
-            raise UsageError(f"there is no {_kind(group)} {name}; there are: {known}")
+            raise UsageError(f"there is no {_KINDS[group]} {name}; there are: {known}")
         case _:
             packages = " and ".join(sorted(offer.dist.name if offer.dist else "?" for offer in offers))
-            raise UsageError(f"the {_kind(group)} {name} is offered by {packages}: uninstall one of them")
+            raise UsageError(f"the {_KINDS[group]} {name} is offered by {packages}: uninstall one of them")
 
 
 def _load(group: str, name: str) -> Any:
@@ -127,10 +144,6 @@ def _requirements(package: str) -> list[str]:
         return []
 
 
-def _kind(group: str) -> str:
-    return "worker" if group == WORKERS else "reader"
-
-
 def _describe(group: str, name: str) -> str:
     package = _entry_point(group, name).dist
-    return f"the {_kind(group)} {name} of {package.name if package else '?'}"
+    return f"the {_KINDS[group]} {name} of {package.name if package else '?'}"

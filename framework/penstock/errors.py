@@ -8,6 +8,7 @@ PenstockError
 ├── LinkError              the broker cannot be reached or the channel is gone
 │   └── PublishError       a message was refused, returned or not confirmed in time
 ├── StackError             a server of the embedded stack cannot be started, or ended while it was needed
+├── JournalError           a journal is held by another process, damaged, or cannot be written (the disk is full)
 ├── FuseBlown              too many records are refused: the worker pauses
 └── SinkError
     ├── BatchError         the sink refuses records of this batch, named or not
@@ -55,6 +56,10 @@ class PublishError(LinkError):
 
 class StackError(PenstockError):
     """A server of the embedded stack cannot be prepared, started or stopped; the text says why and where its log is."""
+
+
+class JournalError(PenstockError):
+    """A journal cannot be opened, read or written; the text names the file and says how to mend it."""
 
 
 class FuseBlown(PenstockError):

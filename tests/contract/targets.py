@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
     name: str
     mode: Mode
-    needs: Literal["postgres", "neo4j", ""]
+    needs: Literal["postgres", "neo4j", "arcadedb", ""]
     make: Callable[[str, Mode], Target]
 
 
@@ -135,7 +135,7 @@ class TableTarget:
 
 
 class GraphTarget:
-    """The graph sink on Neo4j; its label and worker have names of their own, so that targets share a graph."""
+    """The graph sink on either graph; its label and worker have names of their own, so that targets share a graph."""
 
     def __init__(self, url: str, mode: Mode) -> None:
         self.endpoint = Endpoint("contract", url)
@@ -210,4 +210,5 @@ CASES = (
     Case("table", "update", "postgres", TableTarget),
     Case("table", "append", "postgres", TableTarget),
     Case("graph", "upsert", "neo4j", GraphTarget),
+    Case("graph-on-arcadedb", "upsert", "arcadedb", GraphTarget),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import aio_pika
 import asyncpg
@@ -156,7 +157,7 @@ async def test_each_test_has_an_empty_database_of_its_own(postgres: Server, post
     connection = await asyncpg.connect(postgres_url)
     try:
         assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
-        assert await connection.fetchval("SELECT current_database()") == postgres_url.rpartition("/")[2]
+        assert await connection.fetchval("SELECT current_database()") == urlsplit(postgres_url).path[1:]
     finally:
         await connection.close()
     assert postgres_url != postgres.url

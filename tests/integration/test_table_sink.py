@@ -27,7 +27,7 @@ async def test_the_discogs_table_is_exactly_as_designed(database: Database) -> N
             "WHERE table_name = 'artists' ORDER BY ordinal_position"
         )
         primary_key = await database.look.fetchval(
-            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname ^@ 'artists'"
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conname ^@ 'artists'"
         )
     assert [tuple(row) for row in columns] == [
         ("data_id", "text", "NO"),

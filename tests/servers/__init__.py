@@ -1,13 +1,13 @@
 """Real servers for the tests.
 
-Each comes from the first of these that can be had: an address given by environment, Docker, or a server
-installed here. `servers.choose` decides, `tests/conftest.py` makes fixtures of it.
+Each comes from the first of these that can be had: an address given by environment, Docker, a server
+installed here, the embedded stack. `servers.choose` decides, `tests/conftest.py` makes fixtures of it.
 """
 
 from __future__ import annotations
 
 from servers.address import Address
-from servers.choose import private_server, shared_server
+from servers.choose import private_server, shared_server, stand_in
 from servers.server import Server, Unavailable
 
-__all__ = ["Address", "Server", "Unavailable", "private_server", "shared_server"]
+__all__ = ["Address", "Server", "Unavailable", "private_server", "shared_server", "stand_in"]

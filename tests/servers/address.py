@@ -35,9 +35,8 @@ class Address:
 
     @property
     def without_login(self) -> str:
-        """The URL for a driver that takes user and password apart from it."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, f"{self.host}:{self.port}", parts.path, "", ""))
+        """The URL for a driver of Neo4j, which takes user, password and database apart from it."""
+        return f"{urlsplit(self.url).scheme}://{self.host}:{self.port}"
 
     def within(self, name: str) -> str:
         """The URL of one database or virtual host on this server."""

@@ -1,4 +1,4 @@
-"""Which server a test gets: a given one, one in Docker, one installed here, or the reason why there is none."""
+"""Which server a test gets: a given one, one in Docker, one installed here, one in a wheel, or why there is none."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from docker.errors import DockerException
 
 from servers import container
 from servers.address import Address
+from servers.embedded import development_broker, embedded_graph, embedded_postgres
 from servers.graph import native_neo4j
 from servers.postgres import native_postgres
 from servers.rabbitmq import native_rabbitmq
 from servers.server import Given, Server, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Kind = Literal["rabbitmq", "postgres", "neo4j"]
 
@@ -30,6 +31,10 @@ CONTAINER: dict[Kind, Callable[[], Server]] = {
     "postgres": container.postgres_container,
     "neo4j": container.neo4j_container,
 }
+#: What serves many a test where the real one is absent. PostgreSQL's wheel is not among them: it is a real PostgreSQL.
+STAND_IN: dict[Kind, Callable[[], Server]] = {"rabbitmq": development_broker, "neo4j": embedded_graph}
+#: With `embedded` neither Docker nor what is installed here is used: as on a machine with Python alone.
+ONLY = "PENSTOCK_TEST_SERVERS"
 
 
 def shared_server(kind: Kind) -> Server:
@@ -40,19 +45,38 @@ def shared_server(kind: Kind) -> Server:
 
 def private_server(kind: Kind) -> Server:
     """A running server that the caller may stop and kill, and has to close. Raises Unavailable."""
-    found = "no Docker engine answers"
-    if _docker():
+    reasons = []
+    for way in _ways(kind):
         try:
-            return _started(CONTAINER[kind]())
-        except DockerException as error:
-            # An engine that cannot get at the image, say.
-            found = f"Docker failed: {error}"
-    try:
-        return _started(NATIVE[kind]())
-    except Unavailable as reason:
-        given = f"set PENSTOCK_TEST_{kind.upper()}_URL (serves all but own_{kind})"
-        message = f"{reason}; or start a Docker engine ({found}); or {given}"
-        raise Unavailable(message) from None
+            return _started(way())
+        except (Unavailable, DockerException) as error:
+            # Docker fails where an engine cannot get at the image, say.
+            reasons.append(f"Docker failed: {error}" if isinstance(error, DockerException) else str(error))
+    given = f"or set PENSTOCK_TEST_{kind.upper()}_URL (serves all but own_{kind})"
+    raise Unavailable("; ".join([*reasons, given]))
+
+
+def stand_in(kind: Kind) -> Server:
+    """A running server of the embedded stack that takes the place of an absent one. Raises Unavailable."""
+    return _started(STAND_IN[kind]())
+
+
+def _ways(kind: Kind) -> Iterator[Callable[[], Server]]:
+    if os.environ.get(ONLY) == "embedded":
+        yield _left_out
+    else:
+        yield CONTAINER[kind] if _docker() else _no_engine
+        yield NATIVE[kind]
+    if kind == "postgres":
+        yield embedded_postgres
+
+
+def _no_engine() -> Server:
+    raise Unavailable("no Docker engine answers")
+
+
+def _left_out() -> Server:
+    raise Unavailable(f"{ONLY}=embedded leaves out Docker and what is installed here")
 
 
 def _started(server: Server) -> Server:

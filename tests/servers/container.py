@@ -11,9 +11,9 @@ from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
+from penstock.embedded.ports import free_ports
 from servers import graph, postgres, rabbitmq
 from servers.address import Address
-from servers.ports import free_ports
 from servers.wait import wait_until
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
 
+from penstock.embedded.ports import free_ports
 from servers.address import Address
 from servers.daemon import Daemon, as_user
 from servers.folder import Folder
 from servers.jars import find_jars, find_java
 from servers.native import NativeServer
-from servers.ports import free_ports
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ import struct
 import subprocess
 from pathlib import Path
 
+from penstock.embedded.ports import free_ports
 from servers.address import Address
 from servers.daemon import Daemon, as_user, give
 from servers.folder import Folder
 from servers.native import NativeServer
-from servers.ports import free_ports
 from servers.server import Unavailable
 
 USER = "postgres"

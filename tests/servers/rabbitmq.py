@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 
+from penstock.embedded.ports import free_ports
 from servers.address import Address
 from servers.daemon import Daemon, give
 from servers.folder import Folder
 from servers.native import NativeServer
-from servers.ports import free_ports
 from servers.server import Unavailable
 
 USER = "rabbitmq"

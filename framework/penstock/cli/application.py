@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.check import check
+from penstock.cli.demo import demo
 from penstock.cli.listing import list_installed
 from penstock.cli.publish import publish_commands
 from penstock.cli.run import run
+from penstock.cli.stack import stack_commands
 from penstock.cli.up import up
 from penstock.cli.validate import validate
 from penstock.errors import UsageError
@@ -112,6 +114,8 @@ def application() -> typer.Typer:
     app.command("validate")(validate)
     app.command("check")(check)
     app.add_typer(publish_commands(), name="publish")
+    app.command("demo")(demo)
+    app.add_typer(stack_commands(), name="stack")
     return app
 
 
@@ -130,6 +134,7 @@ def _global_options(
 
     \b
     Examples:
+      penstock demo
       penstock list
       penstock validate && penstock check
       penstock publish discogs /data/dump

@@ -134,3 +134,20 @@ def test_a_reader_is_found_and_looked_at(install: Install) -> None:
         discovery.load_reader("bad")
     with pytest.raises(UsageError, match="there is no reader cvs; there are: csv"):
         discovery.load_reader("cvs")
+
+
+def test_a_demo_is_found_and_looked_at(install: Install) -> None:
+    install("acme", "[penstock.demos]\nshop = acme_module:demo\n", "demo = 5\n")
+    assert {"discogs", "shop"} <= set(discovery.demo_names())
+    with pytest.raises(UsageError, match=r"the demo shop of acme is no penstock\.demo\.declaration\.Demo but a int"):
+        discovery.load_demo("shop")
+    with pytest.raises(UsageError, match="there is no demo shpo; there are: shop"):
+        discovery.load_demo("shpo")
+
+
+def test_what_the_demo_of_discogs_names_is_there() -> None:
+    demo = discovery.load_demo("discogs")
+    exchange = discovery.load_reader(demo.reader).exchange
+    for name in (demo.table_worker, demo.graph_worker):
+        assert {binding.exchange for binding in discovery.load_worker(name).bindings} == {exchange}
+    assert len(discovery.load_reader(demo.reader).files(demo.sample)) == 4

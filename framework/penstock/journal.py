@@ -1,0 +1,230 @@
+"""The journal: entries that survive a crash of the process or the machine, in one SQLite file held by one process.
+
+Changes are collected in memory until `commit`, which writes them as one transaction: all of them or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from penstock.errors import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Says which layout a file has (SQLite keeps it as user_version); another one is refused, never guessed at.
+LAYOUT = 1
+#: The tables of that layout.
+_SCHEMA = Path(__file__).with_name("journal.sql")
+#: Only the user may read what is journaled.
+_MODE = 0o600
+
+
+class Entry(NamedTuple):
+    """One entry; positions grow with every append and are never given twice while a journal is open."""
+
+    position: int
+    stream: str
+    payload: bytes
+
+
+class Journal:
+    """Opens or makes the file at `path` and takes its lease, `<path>.lock`, until it is closed or the process ends.
+
+    Every method raises JournalError when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._appended: dict[int, tuple[str, bytes]] = {}
+        self._replaced: dict[int, tuple[str, bytes]] = {}
+        self._removed: list[int] = []
+        self._dropped: set[str] = set()
+        self._facts: dict[str, bytes | None] = {}
+        self._last = 0
+        self._lease = _take_lease(path)
+        try:
+            self._connection = self._open()
+            try:
+                [[self._last]] = self._ask("SELECT coalesce(max(position), 0) FROM entries")
+            except JournalError:
+                self._connection.close()
+                raise
+        except JournalError:
+            os.close(self._lease)
+            raise
+
+    def append(self, stream: str, payload: bytes) -> int:
+        """Add an entry at the end; its position."""
+        self._last += 1
+        self._appended[self._last] = (stream, payload)
+        return self._last
+
+    def replace(self, position: int, stream: str, payload: bytes) -> None:
+        """Give an entry of `stream` another payload; it keeps its position."""
+        changes = self._appended if position in self._appended else self._replaced
+        changes[position] = (stream, payload)
+
+    def remove(self, position: int) -> None:
+        """Remove an entry; one that is not there is removed already."""
+        if self._appended.pop(position, None) is None:
+            self._replaced.pop(position, None)
+            self._removed.append(position)
+
+    def drop(self, stream: str) -> None:
+        """Remove all entries of a stream."""
+        for changes in (self._appended, self._replaced):
+            for position in [position for position, (name, _) in changes.items() if name == stream]:
+                del changes[position]
+        self._dropped.add(stream)
+
+    def put(self, key: str, value: bytes | None) -> None:
+        """Keep a value under a key; None removes it."""
+        self._facts[key] = value
+
+    def get(self, key: str) -> bytes | None:
+        """The value under a key, uncommitted changes included; None where there is none."""
+        if key in self._facts:
+            return self._facts[key]
+        for value, checksum in self._ask("SELECT value, checksum FROM facts WHERE key = ?", key):
+            return self._checked(f"the value '{key}'", checksum, key, value)
+        return None
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries as of the last commit, of all streams, in the order of their positions."""
+        for position, stream, payload, checksum in self._ask("SELECT * FROM entries ORDER BY position"):
+            yield Entry(position, stream, self._checked(f"entry {position}", checksum, stream, payload))
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._appended or self._removed or self._replaced or self._dropped or self._facts)
+
+    def commit(self) -> None:
+        """Write all changes; when it returns they are on the disk. After an error it may be tried again."""
+        if not self.changed:
+            return
+        with self._explained():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._write()
+                self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        for changes in (self._appended, self._replaced, self._removed, self._dropped, self._facts):
+            changes.clear()
+
+    def close(self) -> None:
+        """Close the file and give the lease back; what was not committed is gone."""
+        self._connection.close()
+        os.close(self._lease)
+
+    def _write(self) -> None:
+        run = self._connection.executemany
+        # Drops come first: what was appended to a stream after its drop is to stay.
+        run("DELETE FROM entries WHERE stream = ?", [(stream,) for stream in self._dropped])
+        run("DELETE FROM entries WHERE position = ?", [(position,) for position in self._removed])
+        run(
+            "INSERT INTO entries (position, stream, payload, checksum) VALUES (?, ?, ?, ?)",
+            [(at, stream, payload, _checksum(stream, payload)) for at, (stream, payload) in self._appended.items()],
+        )
+        run(
+            "UPDATE entries SET payload = ?, checksum = ? WHERE position = ?",
+            [(payload, _checksum(stream, payload), at) for at, (stream, payload) in self._replaced.items()],
+        )
+        run("DELETE FROM facts WHERE key = ?", [(key,) for key, value in self._facts.items() if value is None])
+        run(
+            "INSERT OR REPLACE INTO facts (key, value, checksum) VALUES (?, ?, ?)",
+            [(key, value, _checksum(key, value)) for key, value in self._facts.items() if value is not None],
+        )
+
+    def _open(self) -> sqlite3.Connection:
+        with self._explained():
+            connection = sqlite3.connect(self.path, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                # On macOS an ordinary fsync leaves the data in the disk's own cache.
+                connection.execute("PRAGMA fullfsync = ON")
+                [[layout]] = connection.execute("PRAGMA user_version")
+                if layout == 0:
+                    connection.executescript(f"BEGIN;{_SCHEMA.read_text()}PRAGMA user_version = {LAYOUT};COMMIT;")
+            except sqlite3.Error:
+                connection.close()
+                raise
+        if layout not in {0, LAYOUT}:
+            connection.close()
+            raise JournalError(
+                f"the journal {self.path} has layout {layout}, this Penstock knows {LAYOUT}: "
+                "use the Penstock that made it, or move the file away (what is in it stays there)"
+            )
+        return connection
+
+    def _ask(self, statement: str, *values: str) -> Iterator[Any]:
+        with self._explained():
+            yield from self._connection.execute(statement, values)
+
+    def _checked(self, what: str, checksum: int, name: str, payload: bytes) -> bytes:
+        if _checksum(name, payload) != checksum:
+            raise JournalError(
+                f"{what} of the journal {self.path} is damaged (its checksum does not fit): "
+                "restore the file from a copy, or move it away and do without what is in it"
+            )
+        return payload
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(_explanation(self.path, error)) from error
+
+
+def _checksum(name: str, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(name.encode()))
+
+
+def _explanation(path: Path, error: sqlite3.Error) -> str:
+    # The lower byte is the kind of error, the others its details: https://www.sqlite.org/rescode.html
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            mend = "free some space on its disk (or mend the disk), then start again; all that was committed is kept"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            mend = "restore the file from a copy, or move it away and do without what is in it"
+        case _:
+            mend = "see that its folder and file can be written by this user"
+    return f"the journal {path} cannot be used: {error}: {mend}"
+
+
+def _take_lease(path: Path) -> int:
+    """The open lock file, and the journal's file made where it is missing. Raises JournalError."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _MODE))
+        lease = os.open(lock, os.O_RDWR | os.O_CREAT, _MODE)
+    except OSError as error:
+        raise JournalError(
+            f"the journal {path} cannot be made: {error.strerror}: check its folder and the space on its disk"
+        ) from error
+    try:
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lease, 0)
+        os.write(lease, str(os.getpid()).encode())
+    except BlockingIOError as error:
+        holder = os.read(lease, 20).decode() or "another process"
+        os.close(lease)
+        raise JournalError(f"the journal {path} is held by process {holder} ({lock}): stop that one first") from error
+    except OSError as error:
+        os.close(lease)
+        raise JournalError(
+            f"the lease {lock} cannot be taken: {error.strerror}: free some space on its disk"
+        ) from error
+    return lease

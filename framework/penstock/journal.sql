@@ -1,0 +1,12 @@
+CREATE TABLE entries (
+    position INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+);
+
+CREATE TABLE facts (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,43 @@
+"""Fixtures of the contract tests."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from servers import Address
+from servers.embedded import development_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import Server
+
+
+@pytest.fixture(scope="module")
+def development() -> Iterator[Server]:
+    """The development broker, for all tests of one file."""
+    server = development_broker()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=[pytest.param("rabbitmq", marks=pytest.mark.rabbitmq), "development"])
+def broker(request: pytest.FixtureRequest) -> Address:
+    """Where a broker answers: RabbitMQ, in a virtual host of the test's own, and the development broker."""
+    if request.param == "development":
+        found: Server = request.getfixturevalue("development")
+        return found.address
+    real: Server = request.getfixturevalue("rabbitmq")
+    return Address(real.address.within(request.getfixturevalue("virtual_host")))
+
+
+@pytest.fixture
+def name() -> str:
+    """A name for queues and exchanges that no other test has."""
+    return f"probe-{secrets.token_hex(4)}"

@@ -1,0 +1,183 @@
+"""What README.md says can be typed as it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from penstock.embedded.ports import free_ports
+from servers.wait import wait_until
+from support import broker, stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[2]
+#: What a shell of a user's has and no setting of Penstock.
+INHERITED = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_CERT", "UV_CACHE_DIR", "PIP_FIND_LINKS")
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of README.md in one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, holding: str) -> str:
+    [found] = [one for one in blocks(language) if holding in one]
+    return found
+
+
+def shell(script: str, folder: Path, environment: Mapping[str, str], seconds: float = 300) -> str:
+    """Run lines in a shell as a user would, stopping at the first that fails; standard output."""
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert result.returncode == 0, f"{script}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A home of its own; the package cache is shared, so that nothing is downloaded twice."""
+    cache = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv")
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**inherited, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "UV_CACHE_DIR": cache}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """This project's files, as a clone has them: no environment, no caches."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            target = tmp_path / "penstock" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    return tmp_path / "penstock"
+
+
+def test_the_blocks_are_the_ones_tested_here() -> None:
+    languages = re.findall(r"^```(\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(languages) == sorted(["console"] * 3 + ["sh", "yaml", "text", "python", "toml"])
+
+
+async def test_the_two_commands_and_the_stack(checkout: Path, environment: Mapping[str, str]) -> None:
+    commands = block("console", "make demo").splitlines()
+    assert commands == ["make demo", "make test"]
+    last = shell(commands[0], checkout, environment).splitlines()[-1]
+    told = json.loads(last)
+    assert told["published"].keys() == {"artist", "label", "master", "release"}
+    assert sum(told["rows"].values()) == sum(told["published"].values())
+    # The tests themselves: that this runs says that they can be.
+    assert "pytest" in shell(f"make --dry-run {commands[1].removeprefix('make ')}", checkout, environment)
+    assert left_in(Path(environment["XDG_DATA_HOME"])) == []
+
+    script = block("console", "penstock stack up")
+    shell(script, checkout, environment)
+    again = 'penstock stack up && eval "$(penstock stack env)" && env | grep ^POSTGRES_URL='
+    url = shell(f". .venv/bin/activate && {again}", checkout, environment).strip().partition("=")[2]
+    try:
+        assert await stores.discogs_rows(url) == told["rows"]
+    finally:
+        shell(". .venv/bin/activate && penstock stack down --remove", checkout, environment)
+
+
+def left_in(folder: Path) -> list[Path]:
+    """The files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_settings_are_valid(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    (tmp_path / "secret").write_text("not to be shown")
+    exports = re.sub(r"/run/secrets/\w+", str(tmp_path / "secret"), block("sh", "RABBITMQ_HOST"))
+    (tmp_path / "penstock.yaml").write_text(block("yaml", "workers:"))
+    # The file's own ${PGPASSWORD} is the user's to set.
+    check = f"export PGPASSWORD=any\n{sys.executable} -m penstock --config penstock.yaml validate --show"
+    shown = shell(f"{exports}\n{check}", tmp_path, environment)
+    for value in ("rabbit.example", "db.example", "graph.example", "8388608"):
+        assert value in shown
+    assert "not to be shown" not in shown
+
+
+@pytest.fixture
+def shop(tmp_path: Path, environment: Mapping[str, str]) -> Path:
+    """The package of the README, and an environment with pip and this checkout in it."""
+    [orders] = blocks("python")
+    pyproject = block("toml", "penstock.workers")
+    name = re.match(r"# (shop/orders\.py)\n", orders)
+    assert name
+    assert tomllib.loads(pyproject)["project"]["name"] == "shop"
+    folder = tmp_path / "shop-project"
+    (folder / "shop").mkdir(parents=True)
+    (folder / name[1]).write_text(orders)
+    (folder / "pyproject.toml").write_text(pyproject)
+    uv = f"{sys.executable} -m uv"
+    install = f"{uv} pip install --quiet --python .venv/bin/python '{ROOT}[table]'"
+    shell(f"{uv} venv --quiet --seed --python {sys.executable} .venv && {install}", folder, environment)
+    return folder
+
+
+async def test_the_worker_of_the_readme_writes_orders(
+    shop: Path, environment: Mapping[str, str], broker_url: str, postgres_url: str
+) -> None:
+    install, run = block("console", "penstock run shop-orders").splitlines()
+    activate = ". .venv/bin/activate"
+    shell(f"{activate}\n{install}", shop, environment)
+    [port] = free_ports(1)
+    assert "--port 8020" in run
+    command = f"{activate}\nexec {run.replace('8020', str(port)).partition('#')[0]}"
+    with running(command, shop, {**environment, "RABBITMQ_URL": broker_url, "POSTGRES_URL": postgres_url}):
+        wait_until(lambda: ready(port), 60, "the worker is ready")
+        orders = [("order", {"number": number, "customer": "a"}) for number in range(3)]
+        await broker.publish(broker_url, "shop", [*orders, *orders])
+        wait_until(lambda: written(port) == 6, 60, "all are settled")
+    found = await stores.ask(postgres_url, "SELECT number, customer FROM orders ORDER BY number")
+    assert found == [[0, "a"], [1, "a"], [2, "a"]]
+
+
+@contextmanager
+def running(command: str, folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Run a command until the end of the block, then SIGTERM: it must end well."""
+    with subprocess.Popen(["bash", "-euc", command], cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+            process.terminate()
+            assert process.wait(40) == 0
+        finally:
+            process.kill()
+
+
+def ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").is_success
+    except httpx.TransportError:
+        return False
+
+
+def written(port: int) -> float:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    return sum(map(float, re.findall(r"^penstock_settled_messages_total\{.*\} (\S+)$", text, re.MULTILINE)))

@@ -1,0 +1,212 @@
+"""The journal keeps what was committed, in order, and says what is wrong with its file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.errors import JournalError
+from penstock.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def kept(path: Path) -> list[tuple[str, bytes]]:
+    """What a process that starts now finds."""
+    with closing(Journal(path)) as journal:
+        return [(entry.stream, entry.payload) for entry in journal.entries()]
+
+
+def test_what_was_committed_is_there_again_in_order(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        positions = [journal.append(stream, payload) for stream, payload in (("b", b"1"), ("a", b"2"), ("b", b""))]
+        journal.commit()
+        assert positions == sorted(positions)
+        assert [entry.position for entry in journal.entries()] == positions
+        journal.append("b", b"not committed")
+    assert kept(path) == [("b", b"1"), ("a", b"2"), ("b", b"")]
+
+
+def test_positions_grow_over_restarts(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        first = journal.append("a", b"1")
+        journal.commit()
+    with closing(Journal(path)) as journal:
+        assert journal.append("a", b"2") > first
+
+
+def test_a_commit_is_all_or_nothing_and_only_when_something_changed(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        assert not journal.changed
+        passing = journal.append("a", b"1")
+        assert journal.changed
+        journal.remove(passing)
+        assert not journal.changed
+        stays, goes = journal.append("a", b"2"), journal.append("a", b"3")
+        journal.commit()
+        assert not journal.changed
+        journal.replace(stays, "a", b"two")
+        journal.remove(goes)
+        journal.remove(goes + 1000)
+        journal.commit()
+    assert kept(path) == [("a", b"two")]
+
+
+def test_a_dropped_stream_may_be_filled_again_at_once(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.append("a", b"old")
+        journal.append("b", b"other")
+        journal.commit()
+        journal.append("a", b"old too")
+        journal.drop("a")
+        journal.append("a", b"new")
+        journal.commit()
+    assert kept(path) == [("b", b"other"), ("a", b"new")]
+
+
+def test_values_are_kept_under_keys(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        assert journal.get("key") is None
+        journal.put("key", b"one")
+        assert journal.get("key") == b"one"
+        journal.commit()
+        journal.put("key", b"two")
+        journal.put("gone", b"")
+        journal.commit()
+        journal.put("gone", None)
+        assert journal.get("gone") is None
+        journal.commit()
+    with closing(Journal(path)) as journal:
+        assert (journal.get("key"), journal.get("gone")) == (b"two", None)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.sampled_from("ab"), st.binary(max_size=3)),
+        st.tuples(st.just("remove"), st.integers(1, 12), st.just(b"")),
+        st.tuples(st.just("replace"), st.integers(1, 12), st.binary(max_size=3)),
+        st.tuples(st.just("drop"), st.sampled_from("ab"), st.just(b"")),
+        st.tuples(st.sampled_from(["commit", "restart"]), st.just(""), st.just(b"")),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40)
+@given(STEPS)
+def test_any_order_of_changes_gives_what_a_plain_list_would(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str | int, bytes]]
+) -> None:
+    path = tmp_path_factory.mktemp("model") / "journal.sqlite"
+    now: dict[int, tuple[str, bytes]] = {}
+    committed: dict[int, tuple[str, bytes]] = {}
+    journal = Journal(path)
+    for step, which, payload in steps:
+        match step, which:
+            case "append", str():
+                now[journal.append(which, payload)] = (which, payload)
+            case "remove", int():
+                journal.remove(which)
+                now.pop(which, None)
+            case "replace", int() if which in now:
+                journal.replace(which, now[which][0], payload)
+                now[which] = (now[which][0], payload)
+            case "drop", str():
+                journal.drop(which)
+                now = {position: entry for position, entry in now.items() if entry[0] != which}
+            case "commit", _:
+                journal.commit()
+                committed = dict(now)
+            case "restart", _:
+                journal.close()
+                journal = Journal(path)
+                now = dict(committed)
+        assert {at: (stream, found) for at, stream, found in journal.entries()} == committed
+    journal.close()
+
+
+def test_it_is_for_one_process_and_for_one_user(path: Path) -> None:
+    with closing(Journal(path)):
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(JournalError, match=rf"{path} is held by process {os.getpid()} \({path}.lock\): stop"):
+            Journal(path)
+    with closing(Journal(path)) as journal:
+        assert list(journal.entries()) == []
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        journal.append("a", b"first")
+        journal.commit()
+        journal.append("a", bytes(200_000))
+        with full_disk(100_000), pytest.raises(JournalError, match=rf"{path} cannot be used: .*: free some space"):
+            journal.commit()
+        assert [entry.payload for entry in journal.entries()] == [b"first"]
+        journal.commit()
+    assert kept(path) == [("a", b"first"), ("a", bytes(200_000))]
+
+
+def test_a_full_disk_at_the_start(path: Path) -> None:
+    with full_disk(0), pytest.raises(JournalError, match=rf"{path}.lock cannot be taken: File too large: free some"):
+        Journal(path)
+    assert kept(path) == []
+
+
+def test_a_damaged_entry_is_named(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        position = journal.append("a", b"payload")
+        journal.put("key", b"value")
+        journal.commit()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE entries SET payload = X'00'")
+        connection.execute("UPDATE facts SET value = X'00'")
+    with closing(Journal(path)) as journal:
+        with pytest.raises(JournalError, match=rf"entry {position} of the journal {path} is damaged .*restore"):
+            list(journal.entries())
+        with pytest.raises(JournalError, match=rf"the value 'key' of the journal {path} is damaged"):
+            journal.get("key")
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to be one" * 100, b"SQLite format 3\0" * 64])
+def test_another_kind_of_file_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=rf"{path} cannot be used: .*: restore the file from a copy"):
+        Journal(path)
+
+
+def test_the_file_of_another_penstock_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 9")
+    with pytest.raises(JournalError, match=rf"{path} has layout 9, this Penstock knows 1: use the Penstock"):
+        Journal(path)
+
+
+def test_a_folder_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "journal.sqlite"
+    with pytest.raises(JournalError, match=rf"{path} cannot be made: No such file or directory: check its folder"):
+        Journal(path)

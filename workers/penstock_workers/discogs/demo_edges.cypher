@@ -1,0 +1,1 @@
+MATCH ()-[e]->() RETURN type(e) AS type, count(*) AS number
