@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo install test check format lock servers clean
 
+# A command or a version, as in PYTHON=3.13: uv finds it, or fetches it.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -50,5 +51,5 @@ $(DEMO_INSTALLED): pyproject.toml uv.lock | $(UV)
 	@touch $@
 
 .cache/uv/bin/uv:
-	$(PYTHON) -m venv .cache/uv
+	$(or $(shell command -v $(PYTHON)),python3) -m venv .cache/uv
 	.cache/uv/bin/pip install --quiet uv

@@ -18,8 +18,9 @@ from penstock.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-READY = "import signal; print('ready', flush=True); signal.pause()"
-STUBBORN = f"import signal; signal.signal(signal.SIGQUIT, signal.SIG_IGN); {READY}"
+#: What a shell starts in the background ignores SIGQUIT, and so would all that the tests start.
+READY = "import signal; signal.signal(signal.SIGQUIT, signal.SIG_{}); print('ready', flush=True); signal.pause()"
+OBEDIENT, STUBBORN = READY.format("DFL"), READY.format("IGN")
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a program in a folder; it is called postgres, or something else."""
     started = []
 
-    def _start(folder: Path, name: str = "postgres", text: str = READY) -> subprocess.Popen[str]:
+    def _start(folder: Path, name: str = "postgres", text: str = OBEDIENT) -> subprocess.Popen[str]:
         program = tmp_path / name
         if not program.exists():
             program.symlink_to(Path(sys.executable).resolve())
