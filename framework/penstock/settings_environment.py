@@ -14,8 +14,8 @@ from penstock.spelling import did_you_mean, nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-#: Names that are no settings: where the file is, and what the tests and later processes look at.
-_OTHERS = re.compile(r"PENSTOCK_(CONFIG|TEST_.*|REQUIRE_SERVICES|SAMPLE_DATA|CACHE|REGION)")
+#: Names that are no settings: where the file and the stack are, and what the tests and later processes look at.
+_OTHERS = re.compile(r"PENSTOCK_(CONFIG|STACK|TEST_.*|REQUIRE_SERVICES|SAMPLE_DATA|CACHE|REGION)")
 #: What Kubernetes and Docker set in every container beside a service of that name, as RABBITMQ_PORT=tcp://10.0.0.1:5672.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://.*")

@@ -8,6 +8,8 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,6 @@ from support import broker, stores
 from support.cli import Installation
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -63,8 +64,8 @@ class StackCommand:
     def environment(self) -> dict[str, str]:
         """What `env` says, read as a shell does."""
         lines = [shlex.split(line) for line in self("env").stdout.splitlines()]
-        assert all(words[0] == "export" and len(words) == 2 for words in lines)
-        return dict(words[1].split("=", 1) for words in lines)
+        assert {words[0] for words in lines} == {"export", "unset"}
+        return dict(words[1].split("=", 1) for words in lines if words[0] == "export")
 
     def kill(self, name: str) -> None:
         pid = self.pid(name)
@@ -157,9 +158,8 @@ async def test_a_taken_port_is_told_and_another_one_used(stack: StackCommand) ->
 
 def test_a_stale_pid_file_is_no_server(stack: StackCommand) -> None:
     stack.kill("broker")
-    started = psutil.Process().create_time()
     # By now this very process has the pid, say.
-    (stack.folder / "broker.pid").write_text(f'{{"pid": {os.getpid()}, "started": {started - 60}}}')
+    (stack.folder / "broker.pid").write_text(f'{{"pid": {os.getpid()}, "started": "long ago"}}')
     assert stack.status()["broker"][0] == "down"
     stack.done("up")
     assert stack.status()["broker"][0] == "up"
@@ -183,6 +183,75 @@ def test_all_of_it_listens_on_loopback_only(stack: StackCommand) -> None:
         assert {one.laddr.ip.removeprefix("::ffff:") for one in found} == {"127.0.0.1"}, name
 
 
+def test_a_shell_is_pointed_at_it_whatever_it_was_pointed_at_before(stack: StackCommand) -> None:
+    script = f'eval "$({sys.executable} -m penstock stack env)"; {sys.executable} -m penstock check'
+    elsewhere = {
+        "POSTGRES_URL": "postgresql://elsewhere/a",
+        "PENSTOCK_POSTGRES__URL": "postgresql://elsewhere/b",
+        "PENSTOCK_RABBITMQ__URL_FILE": "/nowhere",
+        "NEO4J_HOST": "elsewhere",
+    }
+    environment = {**os.environ, **elsewhere, "PENSTOCK_STACK": str(stack.folder)}
+    result = subprocess.run(["bash", "-eu", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "elsewhere" not in result.stdout
+
+
+def test_one_damaged_file_does_not_keep_the_others_up(tmp_path: Path) -> None:
+    stack = StackCommand(tmp_path / "stack")
+    stack.done("up")
+    graph, file = stack.pid("graph"), stack.folder / "graph.pid"
+    content = file.read_text()
+    file.write_text("")
+    told = stack("down").stderr.splitlines()
+    assert sorted(told[:2]) == ["penstock: broker ended", "penstock: postgres ended"]
+    assert "graph.pid is damaged" in told[2]
+    left = processes_of(stack.folder)
+    file.write_text(content)
+    stack.done("down", "--remove")
+    assert left == [graph]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_while_it_starts_it_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "stack"
+    with Installation({}).start("stack", "--folder", folder, "up") as command:
+        wait_until((folder / "broker.pid").exists, 20, "the broker was started")
+        command.signal(number)
+        assert command.wait(60) == 128 + number
+        assert "interrupted: ending what this command has started" in command.output()
+    wait_until(lambda: not processes_of(folder), 10, "nothing runs")
+    assert StackCommand(folder)("down", "--remove").returncode == 0
+    assert not folder.exists()
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The processes that have a folder among their arguments."""
+    found = psutil.process_iter(["cmdline", "status"])
+    alive = [process for process in found if process.info["status"] != psutil.STATUS_ZOMBIE]
+    return [one.pid for one in alive if any(str(folder) in word for word in one.info["cmdline"] or ())]
+
+
+@pytest.mark.parametrize("words", [["up"], ["down", "--remove"]])
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("three years")
+    line = StackCommand(tmp_path).fails(*words)
+    assert line.startswith(f"penstock: {tmp_path} holds other things, and no stack (it has no stack.json)")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+async def test_what_is_not_the_stacks_stays_when_it_is_removed(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "stack")
+    places = {}
+    (tmp_path / "stack").mkdir()
+    for part in PARTS:
+        places[part.name], _ = Places(stack.folder).settle(part)
+    (stack.folder / "broker.log").touch()
+    (stack.folder / "thesis.txt").write_text("three years")
+    stack.remove()
+    assert [path.name for path in stack.folder.iterdir()] == ["thesis.txt"]
+
+
 def test_two_commands_at_a_time(stack: StackCommand) -> None:
     descriptor = os.open(stack.folder, os.O_RDONLY)
     try:
@@ -204,7 +273,7 @@ def test_a_folder_that_cannot_be_had(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = StackCommand(tmp_path / "file")("up")
     assert result.returncode == 2
-    assert re.fullmatch(r"penstock: .*/file cannot be used: .*: choose another with --folder\n", result.stderr)
+    assert re.fullmatch(r"penstock: .*/file cannot be used \(.*\): choose another with --folder\n", result.stderr)
 
 
 async def test_no_room_is_told_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.output import show_table
-from penstock.cli.stack import env_command, stack_command
+from penstock.cli.stack import env_command, stack_below, stack_command
 from penstock.demo.environment import forget_past_settings
-from penstock.demo.folder import only_one
 from penstock.demo.progress import display
 from penstock.demo.publishing import Input
 from penstock.demo.report import contents, result_line
@@ -25,10 +24,11 @@ from penstock.errors import UsageError
 from penstock.settings import load, secrets
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from penstock.cli.session import Session
     from penstock.demo.progress import Display
     from penstock.demo.script import Result
-    from penstock.embedded.stack import Stack
     from penstock.settings import Settings
 
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A demo; not needed where only one is installed.")]
@@ -53,10 +53,10 @@ def demo(context: typer.Context, name: Name = None, source: Source = None, keep:
     """
     start = time.monotonic()
     session: Session = context.obj
-    stack = _stack()
+    stack = stack_below(None, "demo")
     script = _script(session, name, source)
     forget_past_settings(os.environ)
-    with only_one(stack.folder.parent), display() as screen:
+    with _only_one(stack.folder.parent), display() as screen:
         stage = Stage(stack, screen.say)
         try:
             result = asyncio.run(run(script, stage, screen, _present, redact=session.redact, keep=keep))
@@ -67,14 +67,12 @@ def demo(context: typer.Context, name: Name = None, source: Source = None, keep:
     typer.echo(result_line(result.tally, time.monotonic() - start))
 
 
-def _stack() -> Stack:
-    try:
-        # Here, since all other commands do without it and it may not be installed.
-        from penstock.embedded.stack import Stack, data_folder  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        text = f"the demo needs {error.name}, which is not installed: pip install 'penstock[embedded]'"
-        raise UsageError(text) from error
-    return Stack(data_folder() / "demo")
+def _only_one(folder: Path) -> AbstractContextManager[None]:
+    # Here, as the stack: it may not be installed.
+    from penstock.embedded.folder import held  # noqa: PLC0415
+
+    busy = f"another demo is running, in {folder}: wait for its end, or end it by Ctrl-C"
+    return held(folder, mend="name a folder for the user's data in XDG_DATA_HOME", busy=busy)
 
 
 def _script(session: Session, name: str | None, source: Path | None) -> Script:

@@ -1,13 +1,16 @@
-"""Ctrl-C and SIGTERM while files are published."""
+"""Ctrl-C and SIGTERM while files are published, or servers started and ended."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
     from types import FrameType
 
 
@@ -40,3 +43,28 @@ class Interrupt:
         self.number = number
         if at_once:
             raise KeyboardInterrupt
+
+
+def run_to_its_end(action: Coroutine[Any, Any, None]) -> None:
+    """Run `action`; the first SIGINT, SIGTERM or SIGHUP cancels it, and it clears up. Raises typer.Exit after one."""
+    interrupted = asyncio.run(_watched(action))
+    if interrupted:
+        raise typer.Exit(128 + interrupted)  # as shells tell the end by a signal
+
+
+async def _watched(action: Coroutine[Any, Any, None]) -> int:
+    task = asyncio.create_task(action)
+    loop, seen = asyncio.get_running_loop(), [0]
+
+    def interrupt(number: int) -> None:
+        if not seen[0]:
+            seen[0] = number
+            typer.echo("penstock: interrupted: ending what this command has started", err=True)
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt, number)
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
+    return seen[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.interrupt import run_to_its_end
 from penstock.cli.output import show_table
 from penstock.errors import UsageError
 
@@ -21,6 +22,7 @@ Folder = Annotated[
         "--folder",
         metavar="DIR",
         envvar="PENSTOCK_STACK",
+        readable=False,  # what is wrong with it is told by the command, in a line
         help="Where its data is (else the folder penstock/stack of the user's data, XDG_DATA_HOME).",
     ),
 ]
@@ -58,17 +60,18 @@ def _choose_folder(context: typer.Context, folder: Folder = None) -> None:
 def up(context: typer.Context) -> None:
     """Start what does not run, and wait until all of it answers."""
     stack = _stack(context)
-    asyncio.run(stack.up(_say))
+    run_to_its_end(stack.up(_say))
     _say(f"the stack is up; point other commands at it: {env_command(stack)}")
 
 
 def down(context: typer.Context, remove: Remove = False) -> None:
     """End all of it; the data stays, unless --remove."""
     stack = _stack(context)
-    asyncio.run(stack.down(_say))
-    if remove:
+    run_to_its_end(stack.down(_say))
+    if remove and stack.folder.exists():
         stack.remove()
-        _say(f"removed {stack.folder}")
+        left = ", but for what is not the stack's" if stack.folder.exists() else ""
+        _say(f"removed {stack.folder}{left}")
 
 
 def status(context: typer.Context) -> None:
@@ -80,13 +83,18 @@ def status(context: typer.Context) -> None:
 
 
 def env(context: typer.Context) -> None:
-    """Print the settings that point every command at the stack, passwords included, as a shell takes them."""
+    """Print the settings that point every command at the stack, passwords included, as a shell takes them.
+
+    Other variables that would win over these are unset.
+    """
     stack = _stack(context)
     settings = stack.environment()
     if not stack.running():
         _say("not all of the stack runs: penstock stack status says more")
     for name, value in settings.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+        section, _, key = name.partition("_")
+        typer.echo(f"unset {name}_FILE PENSTOCK_{section}__{key} PENSTOCK_{section}__{key}_FILE")
 
 
 def env_command(stack: Stack) -> str:
@@ -96,21 +104,25 @@ def env_command(stack: Stack) -> str:
 
 def stack_command(stack: Stack) -> str:
     """Return `penstock stack`, with the folder where it is not the usual one."""
-    from penstock.embedded.stack import data_folder  # noqa: PLC0415 - see _stack
+    from penstock.embedded.stack import data_folder  # noqa: PLC0415 - see stack_below
 
-    usual = stack.folder == data_folder() / "stack"
+    usual = stack.folder == (data_folder() / "stack").resolve()
     return "penstock stack" if usual else f"penstock stack --folder {shlex.quote(str(stack.folder))}"
 
 
-def _stack(context: typer.Context) -> Stack:
+def stack_below(folder: Path | None, name: str) -> Stack:
+    """Return the stack in `folder`, else in the folder `name` of the user's data. Raises UsageError."""
     try:
         # Here, since all other commands do without it and it may not be installed.
         from penstock.embedded.stack import Stack, data_folder  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        text = f"the stack needs {error.name}, which is not installed: pip install 'penstock[embedded]'"
+        text = f"the embedded stack needs {error.name}, which is not installed: pip install 'penstock[embedded]'"
         raise UsageError(text) from error
-    folder: Path | None = context.meta["penstock.folder"]
-    return Stack(folder or data_folder() / "stack")
+    return Stack(folder or data_folder() / name)
+
+
+def _stack(context: typer.Context) -> Stack:
+    return stack_below(context.meta["penstock.folder"], "stack")
 
 
 def _say(text: str) -> None:

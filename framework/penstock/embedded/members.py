@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,9 +16,6 @@ from penstock.embedded.part import environment
 from penstock.errors import StackError
 
 if TYPE_CHECKING:
-    import signal
-    from pathlib import Path
-
     from penstock.embedded.part import Command
 
 #: Seconds a member gets to end by itself: more than a worker's drain limit.
@@ -28,10 +27,10 @@ _TAIL = 4096
 
 
 class _Identity(BaseModel):
-    """A process that no later one is taken for: its pid, and when it was started, in seconds since 1970."""
+    """A process that no later one is taken for: its pid, and when it was started, as `_start_of` tells it."""
 
     pid: int
-    started: float
+    started: str
 
 
 class Member:
@@ -69,28 +68,47 @@ class Member:
                 start_new_session=True,
             )
         self._child = child
-        self.adopt(child.pid)
+        try:
+            self.adopt(child.pid)
+        except BaseException:
+            # Nobody would ever find it.
+            child.kill()
+            child.wait()
+            raise
 
     def adopt(self, pid: int) -> None:
         """Take a running process for this member."""
         with suppress(psutil.NoSuchProcess):  # it ended at once: its log says why
-            started = psutil.Process(pid).create_time()
-            self._file.write_text(_Identity(pid=pid, started=started).model_dump_json())
+            identity = _Identity(pid=pid, started=_start_of(psutil.Process(pid)))
+            new = self._file.with_suffix(".new")
+            new.write_text(identity.model_dump_json())
+            new.replace(self._file)
 
-    async def stop(self, number: signal.Signals) -> None:
-        """Ask it to end and wait until it has; kill it after STOP_SECONDS. Does nothing where it does not run."""
+    async def stop(self, number: signal.Signals) -> bool:
+        """Ask it to end and wait until it has; kill it after STOP_SECONDS. Return whether it ran.
+
+        Raises StackError where it belongs to another user or its file is damaged.
+        """
         process = self._process()
         if process is not None:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+            self._send(process, number)
             try:
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._end()
             except TimeoutError:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+                self._send(process, signal.SIGKILL)
                 await self._end()
         self._file.unlink(missing_ok=True)
+        return process is not None
+
+    def _send(self, process: psutil.Process, number: signal.Signals) -> None:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            return
+        except psutil.AccessDenied as error:
+            text = f"the {self.name} (process {process.pid}) belongs to another user: end it as that user"
+            raise StackError(text) from error
 
     async def _end(self) -> None:
         # Not psutil's own waiting: a dead orphan stays listed until process 1 looks at it, which can take seconds.
@@ -113,13 +131,29 @@ class Member:
         try:
             identity = _Identity.model_validate_json(self._file.read_bytes())
             process = psutil.Process(identity.pid)
-            same = process.create_time() == identity.started
+            same = _start_of(process) == identity.started
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except (FileNotFoundError, psutil.NoSuchProcess):
             return None
         except ValidationError as error:
             text = f"{self._file} is damaged: see with ps whether {self.name} runs, end it, and remove the file"
             raise StackError(text) from error
+
+
+def _start_of(process: psutil.Process) -> str:
+    """Say when a process was started, in words that stay the same while it runs.
+
+    psutil's own time moves with the system's clock on Linux, which counts from the machine's start.
+    """
+    status, boot = Path(f"/proc/{process.pid}/stat"), Path("/proc/sys/kernel/random/boot_id")
+    if not boot.exists():
+        return str(process.create_time())
+    try:
+        # The program's name, in brackets, may hold anything; field 22 is the start, in clock ticks (proc(5)).
+        ticks = status.read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(process.pid) from None
+    return f"{boot.read_text().strip()}/{ticks}"
 
 
 def members_in(folder: Path) -> list[Member]:

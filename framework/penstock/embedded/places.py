@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, RootModel, ValidationError
@@ -36,9 +37,11 @@ class Places:
         self._folder = folder
         self._file = folder / FILE
         self._entries: dict[str, _Entry] = {}
-        if self._file.exists():
+        with suppress(FileNotFoundError):
             try:
                 self._entries = _Entries.model_validate_json(self._file.read_bytes()).root
+            except PermissionError as error:
+                raise StackError(f"{self._file} cannot be read: the stack belongs to another user") from error
             except ValidationError as error:
                 field = ".".join(map(str, error.errors()[0]["loc"])) or "the whole of it"
                 text = f"{self._file} is damaged ({field}): put it back, or remove {folder} and all data in it"

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
-import os
 import shutil
 import signal
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from platformdirs import user_data_path
 
 from penstock.embedded.broker import BrokerPart
+from penstock.embedded.folder import held
 from penstock.embedded.graph import GraphPart
 from penstock.embedded.members import Member, members_in
-from penstock.embedded.places import Places
+from penstock.embedded.places import FILE, Places
 from penstock.embedded.postgres import PostgresPart
 from penstock.errors import StackError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
-    from typing import Any
 
     from penstock.embedded.part import Part, Place
 
     Say = Callable[[str], None]
+
+T = TypeVar("T")
 
 PARTS: tuple[Part, ...] = (BrokerPart(), PostgresPart(), GraphPart())
 #: Seconds a server may take until it answers, on a machine that is busy with other things.
@@ -42,8 +42,12 @@ ROOM = 128 * 1024 * 1024
 
 
 def data_folder() -> Path:
-    """Return the user's data folder for Penstock: XDG_DATA_HOME, else what is usual on this system."""
-    return user_data_path("penstock", appauthor=False)
+    """Return the user's data folder for Penstock: XDG_DATA_HOME, else what is usual here. Raises UsageError."""
+    try:
+        return user_data_path("penstock", appauthor=False)
+    except RuntimeError as error:  # HOME is not set, and this user is not in /etc/passwd
+        text = f"there is no folder for the data of this user ({error}): set HOME, or XDG_DATA_HOME"
+        raise UsageError(text) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,13 @@ class Stack:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
+        self.folder = folder.resolve()
         self._members = {part.name: Member(part.name, self.folder) for part in PARTS}
 
     async def up(self, say: Say) -> None:
         """Start every server that does not run and wait until all answer; those of this call end if one fails."""
-        async with self._lock():
+        with self._lock():
+            self._check_ours()
             self._check_room()
             missing = [part for part in PARTS if self._members[part.name].pid is None]
             try:
@@ -87,19 +92,17 @@ class Stack:
         if not self.folder.exists():
             say("the stack is down already")
             return
-        async with self._lock():
+        with self._lock():
+            self._check_ours()
             adopted = [member for member in members_in(self.folder) if member.name not in self._members]
-            running = [member for member in (*adopted, *self._members.values()) if member.pid is not None]
-            await _all_of([member.stop(signal.SIGTERM) for member in adopted])
-            await _all_of([self._stop(part) for part in PARTS])
-            for member in running:
-                say(f"{member.name} ended")
-            if not running:
+            ended = await _all_of([self._end(member, signal.SIGTERM, say) for member in adopted])
+            ended += await _all_of([self._end(self._members[part.name], part.stop_signal, say) for part in PARTS])
+            if not any(ended):
                 say("the stack is down already")
 
     async def start(self, name: str) -> None:
         """Start one server and wait until it answers."""
-        async with self._lock():
+        with self._lock():
             part = _part(name)
             if self._members[name].pid is None:
                 await self._start(part, lambda _: None)
@@ -107,7 +110,7 @@ class Stack:
 
     async def stop(self, name: str) -> None:
         """End one server and wait for its end."""
-        async with self._lock():
+        with self._lock():
             await self._stop(_part(name))
 
     def adopt(self, name: str, pid: int) -> None:
@@ -116,14 +119,16 @@ class Stack:
 
     async def status(self) -> list[MemberStatus]:
         """Return the state of the three servers, then of what was adopted."""
-        servers = await asyncio.gather(*(self._status(part) for part in PARTS))
-        adopted = [member for member in members_in(self.folder) if member.name not in self._members]
-        others = [MemberStatus(member.name, "up" if member.pid else "down", member.pid, "-", "") for member in adopted]
-        return [*servers, *others]
+        with told():
+            servers = await _all_of([self._status(part) for part in PARTS])
+            adopted = [member for member in members_in(self.folder) if member.name not in self._members]
+            others = [MemberStatus(one.name, "up" if one.pid else "down", one.pid, "-", "") for one in adopted]
+            return [*servers, *others]
 
     def environment(self) -> dict[str, str]:
         """Return the settings that point Penstock at the stack, passwords included. Raises StackError before `up`."""
-        places = self._places()
+        with told():
+            places = self._places()
         return {part.variable: part.url(place) for part, place in places.items()}
 
     def running(self) -> bool:
@@ -131,11 +136,24 @@ class Stack:
         return all(member.pid is not None for member in self._members.values())
 
     def remove(self) -> None:
-        """Delete the folder with all data. Raises StackError while a member runs."""
-        if running := [member.name for member in members_in(self.folder) if member.pid is not None]:
-            raise StackError(f"{', '.join(running)} still uses {self.folder}: run penstock stack down first")
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self.folder)
+        """Delete the stack and all its data, and the folder where nothing else is in it.
+
+        Raises StackError while a member runs, and where the folder holds no stack.
+        """
+        if not self.folder.exists():
+            return
+        with self._lock():
+            self._check_ours()
+            if running := [member.name for member in members_in(self.folder) if member.pid is not None]:
+                raise StackError(f"{', '.join(running)} still uses {self.folder}: run penstock stack down first")
+            for part in PARTS:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(self.folder / part.name)
+            for pattern in ("*.log", "*.log.1", "*.pid", "*.new", FILE):  # that file last: it says whose the rest is
+                for file in self.folder.glob(pattern):
+                    file.unlink()
+            with suppress(OSError):  # somebody else's things are in it
+                self.folder.rmdir()
 
     def _places(self) -> Mapping[Part, Place]:
         places = Places(self.folder)
@@ -171,11 +189,19 @@ class Stack:
     async def _stop(self, part: Part) -> None:
         await self._members[part.name].stop(part.stop_signal)
 
+    async def _end(self, member: Member, number: signal.Signals, say: Say) -> bool:
+        ended = await member.stop(number)
+        if ended:
+            say(f"{member.name} ended")
+        return ended
+
     async def _status(self, part: Part) -> MemberStatus:
         member, place = self._members[part.name], Places(self.folder).place(part)
         address = f"127.0.0.1:{place.port}" if place else "-"
         if member.pid is None or place is None:
-            note = f"it died: {member.last_line() or 'without a word'} (its log: {member.log})" if member.died else ""
+            said = member.last_line() or "without a word"
+            again = f"it died; penstock stack up starts it again. Its log, {member.log}, ends with: {said}"
+            note = again if member.died else ""
             return MemberStatus(part.name, "down", None, address, note)
         try:
             async with asyncio.timeout(ASK_SECONDS):
@@ -185,6 +211,12 @@ class Stack:
             return MemberStatus(part.name, "silent", member.pid, address, note)
         return MemberStatus(part.name, "up", member.pid, address, "")
 
+    def _check_ours(self) -> None:
+        """Keep away from a folder that is somebody else's."""
+        if not (self.folder / FILE).exists() and any(one.suffix != ".new" for one in self.folder.iterdir()):
+            text = f"{self.folder} holds other things, and no stack (it has no {FILE})"
+            raise StackError(f"{text}: choose another folder with --folder")
+
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.folder).free
         if free < ROOM:
@@ -192,29 +224,16 @@ class Stack:
             text = f"{free // mib} MiB are free where {self.folder} is, and the stack needs {ROOM // mib}"
             raise StackError(f"{text}: free some space, or choose another place with --folder")
 
-    @asynccontextmanager
-    async def _lock(self) -> AsyncIterator[None]:
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
         """Hold the folder, made where it is missing, against other commands at work on it."""
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.folder, os.O_RDONLY)
-        except OSError as error:
-            raise UsageError(f"{self.folder} cannot be used: {error.strerror}: choose another with --folder") from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StackError(
-                    f"another command is at work on the stack in {self.folder}: wait for its end"
-                ) from None
-            with _told():
-                yield
-        finally:
-            os.close(descriptor)
+        busy = f"another command is at work on the stack in {self.folder}: wait for its end"
+        with held(self.folder, mend="choose another with --folder", busy=busy), told():
+            yield
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Tell what the machine lacks in one line."""
     try:
         yield
@@ -223,12 +242,13 @@ def _told() -> Iterator[None]:
         raise StackError(f"{error.filename or 'the stack'}: {error.strerror or error}: {hint}") from error
 
 
-async def _all_of(actions: list[Coroutine[Any, Any, None]]) -> None:
+async def _all_of(actions: list[Coroutine[Any, Any, T]]) -> list[T]:
     """Do all at the same time, each to its end; then raise the first error there was."""
     results = await asyncio.gather(*actions, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _part(name: str) -> Part:

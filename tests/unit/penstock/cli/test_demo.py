@@ -18,7 +18,8 @@ def test_its_extra_is_named_where_it_is_absent(call: Callable[..., Any], monkeyp
         monkeypatch.delitem(sys.modules, name)
     answer = call("demo")
     assert answer.code == 2
-    assert answer.err == "penstock: the demo needs psutil, which is not installed: pip install 'penstock[embedded]'\n"
+    told = "the embedded stack needs psutil, which is not installed: pip install 'penstock[embedded]'"
+    assert answer.err == f"penstock: {told}\n"
 
 
 def test_it_takes_no_settings(call: Callable[..., Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -77,17 +78,41 @@ async def test_a_killed_one_is_down(member: Member, tmp_path: Path) -> None:
 def test_a_pid_that_another_program_has_by_now_is_not_it(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", READY], stdout=subprocess.DEVNULL) as innocent:
         member = Member("one", tmp_path)
-        started = psutil.Process(innocent.pid).create_time()
-        (tmp_path / "one.pid").write_text(f'{{"pid": {innocent.pid}, "started": {started - 100}}}')
+        (tmp_path / "one.pid").write_text(f'{{"pid": {innocent.pid}, "started": "long ago"}}')
         assert member.pid is None
         innocent.kill()
 
 
 async def test_a_stale_file_does_not_stop_anybody_else(tmp_path: Path) -> None:
     member = Member("one", tmp_path)
-    (tmp_path / "one.pid").write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
+    (tmp_path / "one.pid").write_text(f'{{"pid": {os.getpid()}, "started": "long ago"}}')
     await member.stop(signal.SIGKILL)
     assert members_in(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the start of a process from the machine's own")
+async def test_a_step_of_the_clock_does_not_make_it_another(
+    member: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member.spawn(program(READY), tmp_path)
+    before = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: before(process) + 100)
+    assert Member("one", tmp_path).pid is not None
+
+
+async def test_one_whose_file_cannot_be_written_does_not_run_unknown(
+    member: Member, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def full(_member: Member, pid: int) -> None:
+        started.append(pid)
+        raise OSError(errno.ENOSPC, "No space left on device", "one.new")
+
+    monkeypatch.setattr(Member, "adopt", full)
+    with pytest.raises(OSError, match="No space left"):
+        member.spawn(program(READY), tmp_path)
+    assert not psutil.pid_exists(started[0])
 
 
 def test_a_damaged_file_is_told_in_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The demo's own folder, for one demo at a time."""
+"""A folder that one process at a time works on."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made where it is missing, until the block ends. Raises StackError where another demo holds it.
+def held(folder: Path, *, mend: str, busy: str) -> Iterator[None]:
+    """Hold `folder`, made where it is missing, until the block ends.
 
     The lock is on the folder itself, so that it leaves no file behind, and ends with the process, however that ends.
+    Raises StackError saying `busy` where another process holds it, and UsageError, with how to `mend` it, where it
+    cannot be had.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        text = f"{folder} cannot be used ({error.strerror}): name a folder for the user's data in XDG_DATA_HOME"
-        raise UsageError(text) from error
+        raise UsageError(f"{folder} cannot be used ({error.strerror}): {mend}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackError(f"another demo is running, in {folder}: wait for its end, or end it by Ctrl-C") from None
+            raise StackError(busy) from None
         yield
     finally:
         os.close(descriptor)
