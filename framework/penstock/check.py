@@ -85,7 +85,7 @@ async def _check_broker(worker: Worker, settings: Settings) -> CheckResult:
             await close(connection)
     except TopologyMissing as error:
         if settings.queue.topology == "declare":
-            return CheckResult(subject, None, "what is missing of it will be made at the start")
+            return CheckResult(subject, None, "what is not there of its queues will be made at the start")
         return CheckResult(subject, str(error))
     except PenstockError as error:
         return CheckResult(subject, str(error))

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import struct
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,10 +25,13 @@ LAYOUT = 1
 _SCHEMA = Path(__file__).with_name("journal.sql")
 #: Only the user may read what is journaled.
 _MODE = 0o600
+#: The journal's own fact: the last position that was given, which may be that of an entry long gone.
+_LAST = "last position"
+_POSITION = struct.Struct(">Q")
 
 
 class Entry(NamedTuple):
-    """One entry; positions grow with every append and are never given twice while a journal is open."""
+    """One entry; positions grow with every append, and none that a commit may know of is ever given again."""
 
     position: int
     stream: str
@@ -47,12 +51,12 @@ class Journal:
         self._removed: list[int] = []
         self._dropped: set[str] = set()
         self._facts: dict[str, bytes | None] = {}
-        self._last = 0
         self._lease = _take_lease(path)
         try:
             self._connection = self._open()
             try:
-                [[self._last]] = self._ask("SELECT coalesce(max(position), 0) FROM entries")
+                last = self.get(_LAST)
+                self._last = self._last_kept = _POSITION.unpack(last)[0] if last is not None else 0
             except JournalError:
                 self._connection.close()
                 raise
@@ -85,7 +89,7 @@ class Journal:
         self._dropped.add(stream)
 
     def put(self, key: str, value: bytes | None) -> None:
-        """Keep a value under a key; None removes it."""
+        """Keep a value under a key; None removes it. "last position" is the journal's own."""
         self._facts[key] = value
 
     def get(self, key: str) -> bytes | None:
@@ -119,6 +123,7 @@ class Journal:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        self._last_kept = self._last
         for changes in (self._appended, self._replaced, self._removed, self._dropped, self._facts):
             changes.clear()
 
@@ -140,10 +145,13 @@ class Journal:
             "UPDATE entries SET payload = ?, checksum = ? WHERE position = ?",
             [(payload, _checksum(stream, payload), at) for at, (stream, payload) in self._replaced.items()],
         )
-        run("DELETE FROM facts WHERE key = ?", [(key,) for key, value in self._facts.items() if value is None])
+        facts = dict(self._facts)
+        if self._last > self._last_kept:
+            facts[_LAST] = _POSITION.pack(self._last)
+        run("DELETE FROM facts WHERE key = ?", [(key,) for key, value in facts.items() if value is None])
         run(
             "INSERT OR REPLACE INTO facts (key, value, checksum) VALUES (?, ?, ?)",
-            [(key, value, _checksum(key, value)) for key, value in self._facts.items() if value is not None],
+            [(key, value, _checksum(key, value)) for key, value in facts.items() if value is not None],
         )
 
     def _open(self) -> sqlite3.Connection:

@@ -110,7 +110,7 @@ async def test_a_rejected_message_goes_to_the_dead_letter_exchange(broker: Addre
 
 @pytest.mark.parametrize(
     ("arguments", "properties"),
-    [({"x-message-ttl": 200}, {}), ({}, {"expiration": 0.2})],
+    [({"x-message-ttl": 2000}, {}), ({}, {"expiration": 2.0})],
     ids=["the queue's", "its own"],
 )
 async def test_a_message_that_outlives_its_time_becomes_a_dead_letter(
@@ -120,14 +120,20 @@ async def test_a_message_that_outlives_its_time_becomes_a_dead_letter(
         letters = await opened.declare_queue(f"{name}.dlq")
         dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": letters.name}
         queue = await opened.declare_queue(name, arguments={**arguments, **dead})
+        hasty = await opened.declare_queue(f"{name}.hasty", arguments={"x-message-ttl": 1, **dead})
         await put(opened, queue, b"x", **properties)
+        await put(opened, hasty, b"later, with less time")
+        # It came first and had its time.
+        assert (await next_of(letters)).body == b"later, with less time"
         letter = await next_of(letters)
-        assert letter.headers["x-death"][0]["reason"] == "expired"
+        assert letter.body == b"x"
+        [death] = letter.headers["x-death"]
+        assert (death["reason"], death["queue"]) == ("expired", name)
         assert letter.expiration is None
-        await letter.ack()
+        await letter.ack(multiple=True)
         await depth_becomes(opened, queue, 0)
-        await letters.delete()
-        await queue.delete()
+        for one in (letters, queue, hasty):
+            await one.delete()
 
 
 async def test_a_consumer_gets_no_more_than_its_prefetch(broker: Address, name: str) -> None:

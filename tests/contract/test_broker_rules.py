@@ -224,9 +224,50 @@ async def test_a_dead_letter_that_goes_in_circles_is_cut(broker: Address, name: 
         await again.ack()
         await first.delete()
         await second.delete()
-        alone = await opened.declare_queue(
-            name, arguments={"x-message-ttl": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": name}
-        )
-        await put(opened, alone, b"x")
+
+
+async def test_a_queue_that_expires_into_itself_does_so_once(broker: Address, name: str) -> None:
+    async with channel(broker.url) as opened:
+        everywhere = await opened.declare_exchange(name, aio_pika.ExchangeType.FANOUT)
+        alone = await opened.declare_queue(name, arguments={"x-message-ttl": 1, "x-dead-letter-exchange": name})
+        witness = await opened.declare_queue(f"{name}.witness")
+        for queue in (alone, witness):
+            await queue.bind(everywhere)
+        for body in (b"1", b"2", b"3"):
+            await put(opened, alone, body)
+            # If the one before had gone round again, it would have expired before this one: it would be here first.
+            assert (await next_of(witness)).body == body
         await depth_becomes(opened, alone, 0)
-        await alone.delete()
+        for made in (alone, everywhere):
+            await made.delete()
+        await witness.delete(if_unused=False)
+
+
+async def test_what_a_client_says_of_its_deaths_is_not_believed(broker: Address, name: str) -> None:
+    """A letter that seems to go in circles would be dropped, though it was confirmed: as RabbitMQ 3 still does."""
+    async with channel(broker.url) as opened:
+        work = await opened.declare_queue(name)
+        arguments = {"x-message-ttl": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": name}
+        retry = await opened.declare_queue(f"{name}.retry", arguments=arguments)
+        died = {"x-death": [{"queue": name, "reason": "expired", "count": 3}], "x-first-death-queue": name}
+        await put(opened, work, b"x", headers=dict(died))
+        given = await next_of(work)
+        assert given.headers == died
+        await put(opened, retry, b"told", headers=dict(died))
+        await put(opened, retry, b"not told")
+        letter = await next_of(work)
+        [death] = letter.headers["x-death"]
+        assert letter.body == (b"not told" if await believes_clients(broker) else b"told")
+        assert (death["queue"], death["reason"], death["count"]) == (retry.name, "expired", 1)
+        assert letter.headers["x-first-death-queue"] == retry.name
+        await letter.ack(multiple=True)
+        await work.delete(if_empty=False)
+        await retry.delete(if_empty=False)
+
+
+async def believes_clients(broker: Address) -> bool:
+    connection = await aio_pika.connect(broker.url)
+    async with connection:
+        assert connection.transport is not None
+        properties: Any = connection.transport.connection.server_properties
+    return properties["product"] == "RabbitMQ" and int(properties["version"].split(".")[0]) < 4

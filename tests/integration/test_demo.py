@@ -142,8 +142,8 @@ async def test_the_sample_kept_and_looked_at_and_then_another_demo(penstock: Ins
 
 def environment(penstock: Installation, data: Path) -> dict[str, str]:
     """What `eval "$(penstock stack env)"` would set."""
-    lines = penstock.done("stack", "--folder", data / "demo", "env").splitlines()
-    return dict(shlex.split(line)[1].split("=", 1) for line in lines)
+    lines = map(shlex.split, penstock.done("stack", "--folder", data / "demo", "env").splitlines())
+    return dict(words[1].split("=", 1) for words in lines if words[0] == "export")
 
 
 async def stores_hold(urls: dict[str, str], wanted: Graph) -> None:
@@ -185,16 +185,26 @@ def test_records_of_ones_own(penstock: Installation, sample_data: Path, data: Pa
         (signal.SIGINT, "pauses and holds"),
     ],
 )
-def test_interrupted_it_leaves_nothing(
-    penstock: Installation, running: Process, data: Path, number: signal.Signals, words: str
-) -> None:
+def test_interrupted_it_leaves_nothing(running: Process, data: Path, number: signal.Signals, words: str) -> None:
     wait_for(running, words)
-    second = penstock.penstock("demo")
-    assert second.returncode == 1
-    assert second.stderr == f"penstock: another demo is running, in {data}: wait for its end, or end it by Ctrl-C\n"
     running.signal(number)
     assert running.wait(90) == 128 + number, running.output()
     assert running.output().count("interrupted: ending everything") == 1
+    nothing_is_left(data)
+
+
+def test_another_one_is_refused_meanwhile_and_does_no_harm(
+    penstock: Installation, running: Process, data: Path
+) -> None:
+    wait_for(running, "1/5 starting")
+    # Stopped it cannot come to its end meanwhile.
+    running.signal(signal.SIGSTOP)
+    second = penstock.penstock("demo")
+    assert second.returncode == 1
+    assert second.stderr == f"penstock: another demo is running, in {data}: wait for its end, or end it by Ctrl-C\n"
+    running.signal(signal.SIGTERM)
+    running.signal(signal.SIGCONT)
+    assert running.wait(90) == 128 + signal.SIGTERM, running.output()
     nothing_is_left(data)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from penstock.embedded.ports import free_ports
 from servers.wait import wait_until
-from support import broker, stores
+from support import stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
     languages = re.findall(r"^```(\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert sorted(languages) == sorted(["console"] * 3 + ["sh", "yaml", "text", "python", "toml"])
+    assert sorted(languages) == sorted(["console"] * 4 + ["sh", "yaml", "text", "python", "toml"])
 
 
 async def test_the_two_commands_and_the_stack(checkout: Path, environment: Mapping[str, str]) -> None:
@@ -124,8 +124,8 @@ def test_the_settings_are_valid(tmp_path: Path, environment: Mapping[str, str]) 
 
 
 @pytest.fixture
-def shop(tmp_path: Path, environment: Mapping[str, str]) -> Path:
-    """The package of the README, and an environment with pip and this checkout in it."""
+def shop(tmp_path: Path) -> Path:
+    """The package of the README."""
     [orders] = blocks("python")
     pyproject = block("toml", "penstock.workers")
     name = re.match(r"# (shop/orders\.py)\n", orders)
@@ -135,28 +135,26 @@ def shop(tmp_path: Path, environment: Mapping[str, str]) -> Path:
     (folder / "shop").mkdir(parents=True)
     (folder / name[1]).write_text(orders)
     (folder / "pyproject.toml").write_text(pyproject)
-    uv = f"{sys.executable} -m uv"
-    install = f"{uv} pip install --quiet --python .venv/bin/python '{ROOT}[table]'"
-    shell(f"{uv} venv --quiet --seed --python {sys.executable} .venv && {install}", folder, environment)
     return folder
 
 
 async def test_the_worker_of_the_readme_writes_orders(
     shop: Path, environment: Mapping[str, str], broker_url: str, postgres_url: str
 ) -> None:
-    install, run = block("console", "penstock run shop-orders").splitlines()
-    activate = ". .venv/bin/activate"
-    shell(f"{activate}\n{install}", shop, environment)
+    make, install, run = block("console", "penstock run shop-orders").splitlines()
+    path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    urls = {"RABBITMQ_URL": broker_url, "POSTGRES_URL": postgres_url}
+    shell(f"{make}\n{install.replace('/path/to/this/checkout', str(ROOT))}", shop, {**environment, "PATH": path})
+    activate = make.partition("&&")[2]
     [port] = free_ports(1)
     assert "--port 8020" in run
     command = f"{activate}\nexec {run.replace('8020', str(port)).partition('#')[0]}"
-    with running(command, shop, {**environment, "RABBITMQ_URL": broker_url, "POSTGRES_URL": postgres_url}):
+    with running(command, shop, {**environment, **urls}):
         wait_until(lambda: ready(port), 60, "the worker is ready")
-        orders = [("order", {"number": number, "customer": "a"}) for number in range(3)]
-        await broker.publish(broker_url, "shop", [*orders, *orders])
-        wait_until(lambda: written(port) == 6, 60, "all are settled")
-    found = await stores.ask(postgres_url, "SELECT number, customer FROM orders ORDER BY number")
-    assert found == [[0, "a"], [1, "a"], [2, "a"]]
+        for _ in range(2):
+            shell(f"{activate}\n{block('console', 'penstock publish jsonl')}", shop, {**environment, **urls})
+        wait_until(lambda: written(port) == 2, 60, "both are settled")
+    assert await stores.ask(postgres_url, "SELECT number, customer FROM orders") == [[1, "Ada"]]
 
 
 @contextmanager

@@ -189,6 +189,7 @@ def test_a_shell_is_pointed_at_it_whatever_it_was_pointed_at_before(stack: Stack
         "POSTGRES_URL": "postgresql://elsewhere/a",
         "PENSTOCK_POSTGRES__URL": "postgresql://elsewhere/b",
         "PENSTOCK_RABBITMQ__URL_FILE": "/nowhere",
+        "NEO4J_PASSWORD_FILE": "/nowhere",
         "NEO4J_HOST": "elsewhere",
     }
     environment = {**os.environ, **elsewhere, "PENSTOCK_STACK": str(stack.folder)}

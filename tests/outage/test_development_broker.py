@@ -155,6 +155,20 @@ async def test_a_clean_restart_keeps_what_is_not_settled_and_nothing_else(broker
     assert await all_of(broker.url) == []
 
 
+async def test_what_comes_after_an_empty_restart_was_never_delivered(broker: NativeServer) -> None:
+    await declare(broker.url)
+    async with channel(broker.url) as opened:
+        await put(opened, "work", *(body_of(number) for number in range(5)))
+    assert len(await all_of(broker.url)) == 5
+    await asyncio.to_thread(broker.stop)
+    await asyncio.to_thread(broker.start)
+    async with channel(broker.url) as opened:
+        await put(opened, "work", body_of(5))
+    await asyncio.to_thread(broker.stop)
+    await asyncio.to_thread(broker.start)
+    assert [(message.body, message.redelivered) for message in await all_of(broker.url)] == [(body_of(5), False)]
+
+
 async def test_sigterm_tells_the_clients_and_ends_well(broker: NativeServer) -> None:
     async with wire(broker.address) as client:
         assert isinstance(await client.open(broker.address), Connection.OpenOk)

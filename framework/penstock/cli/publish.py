@@ -69,7 +69,7 @@ def jsonl(context: typer.Context, file: Lines, exchange: Exchange, routing_key: 
     \b
     Examples:
       penstock publish jsonl orders.jsonl --exchange shop --routing-key order
-      jq -c .[] orders.json | penstock publish jsonl - --exchange shop --routing-key order
+      jq -c '.[]' orders.json | penstock publish jsonl - --exchange shop --routing-key order
     """
     _publish(context.obj, JsonLines(exchange, routing_key), file)
 

@@ -85,7 +85,7 @@ def status(context: typer.Context) -> None:
 def env(context: typer.Context) -> None:
     """Print the settings that point every command at the stack, passwords included, as a shell takes them.
 
-    Other variables that would win over these are unset.
+    Other variables that would win over these, or name a file that must then be there, are unset.
     """
     stack = _stack(context)
     settings = stack.environment()
@@ -93,8 +93,9 @@ def env(context: typer.Context) -> None:
         _say("not all of the stack runs: penstock stack status says more")
     for name, value in settings.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-        section, _, key = name.partition("_")
-        typer.echo(f"unset {name}_FILE PENSTOCK_{section}__{key} PENSTOCK_{section}__{key}_FILE")
+        section = name.removesuffix("_URL")
+        own = [f"PENSTOCK_{section}__{key}" for key in ("URL", "URL_FILE", "PASSWORD_FILE")]
+        typer.echo(f"unset {shlex.join([f'{name}_FILE', f'{section}_PASSWORD_FILE', *own])}")
 
 
 def env_command(stack: Stack) -> str:

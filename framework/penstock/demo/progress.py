@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
@@ -47,7 +48,12 @@ def display() -> Iterator[Display]:
     with Live(
         console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
     ) as live:
-        yield Screen(live)
+        screen = Screen(live)
+        try:
+            yield screen
+        finally:
+            # By rich itself it would raise where the terminal is gone, and hide how the demo ended.
+            screen.finish()
 
 
 class Screen:
@@ -58,18 +64,28 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Print the line above the table."""
-        with suppress(OSError):
+        with self._while_there():
             self._live.console.print(Text(text), soft_wrap=True)
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw the table anew."""
-        with suppress(OSError):
+        with self._while_there():
             self._live.update(table(snapshot), refresh=True)
 
     def finish(self) -> None:
         """Remove the table."""
-        with suppress(OSError):
+        with self._while_there():
             self._live.stop()
+
+    @contextmanager
+    def _while_there(self) -> Iterator[None]:
+        """Give up the terminal once it is gone, or Python fails at its end for what it could not write there."""
+        try:
+            yield
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._live.console.file.fileno())
+            os.close(nowhere)
 
 
 class Lines:

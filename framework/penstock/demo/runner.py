@@ -39,7 +39,8 @@ async def run(
 ) -> Result:
     """Play a script, present its result, clear the stage; with `keep` a stage whose demo went well stays.
 
-    Raises what the script raises (a PenstockError after the ends of all logs, through `redact`) and Interrupted.
+    Raises what the script raises (a PenstockError after the ends of all logs, through `redact`), Interrupted, and a
+    StackError where the stage could not be cleared; that one is only told if the script failed as well.
     """
 
     async def all_of_it() -> Result:
@@ -58,8 +59,15 @@ async def run(
             for line in stage.log_ends():
                 display.say(redact(line))
         if error or interrupts or not keep:
-            await stage.clear()
-            display.say(f"ended the workers and the stack, and removed {stage.stack.folder}")
+            try:
+                await stage.clear()
+                display.say(f"ended the workers and the stack, and removed {stage.stack.folder}")
+            except Exception as failure:
+                if error is None or interrupts:
+                    raise
+                # What went wrong first is what people have to know; it may well be the reason for this.
+                display.say(redact(f"not everything could be ended: {failure}"))
+                raise error from failure
     if interrupts:
         raise Interrupted(interrupts[0])
     return playing.result()

@@ -96,6 +96,8 @@ class _Acts:
         await self._settled(messages.total)
         first = await self._tally(messages)
         check_first(first, self._demo.table_worker)
+        stored = f"{sum(first.rows.values()):,} rows, {sum(first.graph.nodes.values()):,} nodes"
+        self._say(f"nothing is lost: {stored} and {sum(first.graph.edges.values()):,} edges are in the stores")
 
         self._say(f"5/5 publishing all {messages.total:,} records a second time: nothing may change")
         again = self._script.input.begin()

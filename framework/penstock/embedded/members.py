@@ -98,6 +98,8 @@ class Member:
             except TimeoutError:
                 self._send(process, signal.SIGKILL)
                 await self._end()
+        if self._child is not None:
+            self._child.poll()  # it may have died after the last look had asked
         self._file.unlink(missing_ok=True)
         return process is not None
 

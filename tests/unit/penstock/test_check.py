@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from penstock.broker import TopologyMode
 
-MADE = "what is missing of it will be made at the start"
+MADE = "what is not there of its queues will be made at the start"
 
 
 class FakeSink:

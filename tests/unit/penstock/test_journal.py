@@ -41,12 +41,24 @@ def test_what_was_committed_is_there_again_in_order(path: Path) -> None:
     assert kept(path) == [("b", b"1"), ("a", b"2"), ("b", b"")]
 
 
-def test_positions_grow_over_restarts(path: Path) -> None:
+def test_no_position_is_given_twice_over_restarts_and_times_with_nothing_in_it(path: Path) -> None:
     with closing(Journal(path)) as journal:
-        first = journal.append("a", b"1")
+        positions = [journal.append("a", b"1"), journal.append("a", b"2")]
         journal.commit()
+        journal.drop("a")
+        # Gone before the commit, which may still tell of its position elsewhere.
+        positions.append(journal.append("b", b"passing"))
+        journal.remove(positions[-1])
+        journal.commit()
+    for _ in range(2):
+        with closing(Journal(path)) as journal:
+            assert list(journal.entries()) == []
+            journal.put("key", b"value")
+            journal.commit()
     with closing(Journal(path)) as journal:
-        assert journal.append("a", b"2") > first
+        positions.append(journal.append("a", b"3"))
+        journal.commit()
+    assert positions == sorted(set(positions))
 
 
 def test_a_commit_is_all_or_nothing_and_only_when_something_changed(path: Path) -> None:
@@ -184,12 +196,17 @@ def test_a_damaged_entry_is_named(path: Path) -> None:
         journal.commit()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE entries SET payload = X'00'")
-        connection.execute("UPDATE facts SET value = X'00'")
+        connection.execute("UPDATE facts SET value = X'00' WHERE key = 'key'")
     with closing(Journal(path)) as journal:
         with pytest.raises(JournalError, match=rf"entry {position} of the journal {path} is damaged .*restore"):
             list(journal.entries())
         with pytest.raises(JournalError, match=rf"the value 'key' of the journal {path} is damaged"):
             journal.get("key")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE facts SET value = X'00'")
+    # Which positions were given is not known any more.
+    with pytest.raises(JournalError, match=rf"the value 'last position' of the journal {path} is damaged"):
+        Journal(path)
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to be one" * 100, b"SQLite format 3\0" * 64])

@@ -94,7 +94,7 @@ demo = Demo(
         _query(
             "The graph, in Cypher: who released under which other name, on which label",
             "demo_names.cypher",
-            ("person", "released as", "label", "releases"),
+            ("person", "released_as", "label", "releases"),
             _ask_graph,
         ),
     ),

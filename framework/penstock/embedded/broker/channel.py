@@ -11,7 +11,7 @@ from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue
 from penstock.embedded.broker.consumer import Consumer
 from penstock.embedded.broker.definitions import accessible, define_exchange, define_queue
 from penstock.embedded.broker.frames import message_frames, method_frame, read_content
-from penstock.embedded.broker.incoming import Confirms, Incoming
+from penstock.embedded.broker.incoming import Confirms, Incoming, check_publish
 from penstock.embedded.broker.properties import facts_of, with_headers
 from penstock.embedded.broker.replies import (
     ACCESS_REFUSED,
@@ -20,7 +20,6 @@ from penstock.embedded.broker.replies import (
     PRECONDITION_FAILED,
     ChannelFault,
     ConnectionFault,
-    missing,
     not_emulated,
 )
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from penstock.embedded.broker.message import Held, Message
     from penstock.embedded.broker.queue import Queue as MessageQueue
 
-#: Headers that would route copies of a message.
-_COPIES = ("CC", "BCC")
 #: What a method asks for that the broker does not do, and what to do instead.
 _WITHOUT = {
     "Basic.Qos": "a prefetch of a whole channel or in bytes: give one a consumer, in messages",
@@ -223,7 +220,7 @@ class ClientChannel:
         if complete is None:
             return
         message, properties, mandatory = complete
-        self._check(message, properties)
+        check_publish(self.broker.exchanges, self.client.handshake.username, message, properties)
         routed, accepted = self.broker.publish(message, facts_of(properties))
         if mandatory and not routed:
             returned = Basic.Return(NO_ROUTE, "NO_ROUTE", message.exchange, message.routing_key)
@@ -233,21 +230,6 @@ class ClientChannel:
             earlier = [] if accepted else self.confirms()
             refusal = self._confirms.published(accepted=accepted)
             self.client.send([*earlier, method_frame(self._number, refusal)] if refusal is not None else earlier)
-
-    def _check(self, message: Message, properties: Basic.Properties) -> None:
-        if message.exchange:
-            exchange = self.broker.exchanges.get(message.exchange)
-            if exchange is None:
-                raise missing("exchange", message.exchange)
-            if exchange.internal:
-                text = f"cannot publish to internal exchange '{message.exchange}' in vhost '/'"
-                raise ChannelFault(ACCESS_REFUSED, text)
-        username = self.client.handshake.username
-        if properties.user_id and properties.user_id != username:
-            text = f"user_id property set to '{properties.user_id}' but authenticated user was '{username}'"
-            raise ChannelFault(PRECONDITION_FAILED, text)
-        if any(name in (properties.headers or {}) for name in _COPIES):
-            raise not_emulated("the headers CC and BCC: bind the queues to an exchange")
 
     # Consuming and settling.
 

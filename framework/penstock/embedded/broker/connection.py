@@ -1,4 +1,4 @@
-"""One client: its socket, its handshake, its heartbeats and its channels."""
+"""One client: its socket, its handshake and its channels."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from penstock.embedded.broker.replies import (
     ChannelFault,
     ConnectionFault,
 )
+from penstock.embedded.broker.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,8 +47,6 @@ READ_LIMIT = 1 << 22
 #: Seconds a client may take to log in, and to answer Connection.Close.
 HANDSHAKE_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
-#: Heartbeats a client may miss.
-MISSED_HEARTBEATS = 2
 
 
 class ClientConnection(asyncio.Protocol):
@@ -72,8 +71,7 @@ class ClientConnection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_size = 0
         self._paused = False
-        self._heard_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._watch = Watch()
 
     # The socket.
 
@@ -83,11 +81,11 @@ class ClientConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=DELIVERY_LIMIT)
         self._peer = ":".join(map(str, transport.get_extra_info("peername") or ()))
         self._connections.add(self)
-        self._time_out(HANDSHAKE_TIMEOUT)
+        self._watch.limit(HANDSHAKE_TIMEOUT, self.abort)
 
     def data_received(self, data: bytes) -> None:
         """Do what the client asks for."""
-        self._heard_at = asyncio.get_running_loop().time()
+        self._watch.heard()
         try:
             if len(self._greeted) < len(PROTOCOL_HEADER):
                 data = self._greet(data)
@@ -108,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = None
         self._connections.discard(self)
         self.ended.set_result(None)
-        self._stop_timer()
+        self._watch.stop()
         for channel in self._channels.values():
             channel.close()
         self._channels.clear()
@@ -171,7 +169,7 @@ class ClientConnection(asyncio.Protocol):
             self.send(channel.confirms())
         self._channels.clear()
         self.send([method_frame(0, Connection.Close(code, text, 0, 0))])
-        self._time_out(CLOSE_TIMEOUT)
+        self._watch.limit(CLOSE_TIMEOUT, self.abort)
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -250,8 +248,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._splitter.largest = self.handshake.largest_frame
         say("connection_opened", client=self._peer, name=self.handshake.name)
-        self._stop_timer()
-        self._await_beat()
+        self._watch.beat(self.handshake.heartbeat, self._beat, self._silent)
 
     def _last_words(self) -> None:
         """The client hangs up."""
@@ -312,30 +309,12 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.close(fault.code, str(fault))
 
-    # Time.
-
     def _beat(self) -> None:
-        """Send a heartbeat, and end the connection of a client that is silent."""
-        silent = asyncio.get_running_loop().time() - self._heard_at
-        if silent > MISSED_HEARTBEATS * self.handshake.heartbeat:
-            say("heartbeats_missed", level="warning", client=self._peer, name=self.handshake.name)
-            self.abort()
-            return
         self.send([heartbeat_frame()])
-        self._await_beat()
 
-    def _await_beat(self) -> None:
-        if self.handshake.heartbeat:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self.handshake.heartbeat / 2, self._beat)
-
-    def _time_out(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _silent(self) -> None:
+        say("heartbeats_missed", level="warning", client=self._peer, name=self.handshake.name)
+        self.abort()
 
 
 def _identity(method: Frame | None) -> tuple[int, int]:

@@ -6,7 +6,7 @@ Source of the rules: https://www.rabbitmq.com/docs/dlx
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from penstock.embedded.broker.message import Message
 from penstock.embedded.broker.properties import expiration_of, header, headers_of, with_headers, without_expiration
@@ -36,7 +36,8 @@ def dead_letter(message: Message, queue: Queue, reason: Reason, now: float) -> M
     if (expiration := expiration_of(message.properties)) is not None:
         death["original-expiration"] = expiration
     facts: dict[str, FieldValue] = {"reason": reason, "queue": queue.name, "exchange": message.exchange}
-    known = headers_of(message.properties)
+    known = headers_of(message.properties) if message.died else {}
+    # They take the place of what a client wrote under the same names, as in RabbitMQ 4.
     headers: dict[str, FieldValue] = {
         **{f"x-first-death-{name}": fact for name, fact in facts.items() if f"x-first-death-{name}" not in known},
         **{f"x-last-death-{name}": fact for name, fact in facts.items()},
@@ -48,28 +49,29 @@ def dead_letter(message: Message, queue: Queue, reason: Reason, now: float) -> M
         message.routing_key if routing_key is None else routing_key,
         properties,
         message.body,
+        died=True,
     )
 
 
 def deaths(message: Message) -> list[FieldTable]:
-    """What the header x-death tells of a message, the latest first."""
-    found = header(message.properties, "x-death")
-    return [death for death in found if isinstance(death, dict)] if isinstance(found, list) else []
+    """The deaths of a message by queue and reason, the latest first."""
+    return cast("list[FieldTable]", header(message.properties, "x-death")) if message.died else []
 
 
 def goes_in_circles(letter: Message, queue: Queue) -> bool:
     """Whether a dead letter was in `queue` before and nobody has rejected it since: such a cycle would never end."""
     for death in deaths(letter):
-        if death.get("reason") == "rejected":
+        if death["reason"] == "rejected":
             return False
-        if death.get("queue") == queue.name:
+        if death["queue"] == queue.name:
             return True
     return False
 
 
 def _with(earlier: list[FieldTable], death: FieldTable) -> list[FieldTable]:
     """The deaths with one more; those of one queue and reason are counted together."""
-    same = [one for one in earlier if (one.get("queue"), one.get("reason")) == (death["queue"], death["reason"])]
-    others = [one for one in earlier if one not in same]
-    counts = [count for one in same if isinstance(count := one.get("count"), int)]
-    return [{**(same[0] if same else death), "count": sum(counts) + 1}, *others]
+    for one in earlier:
+        if (one["queue"], one["reason"]) == (death["queue"], death["reason"]):
+            others = [other for other in earlier if other is not one]
+            return [{**one, "count": cast("int", one["count"]) + 1}, *others]
+    return [death, *earlier]

@@ -8,21 +8,29 @@ from pamqp.commands import Basic
 
 from penstock.embedded.broker.message import Message
 from penstock.embedded.broker.replies import (
+    ACCESS_REFUSED,
     FRAME_ERROR,
     NOT_IMPLEMENTED,
     PRECONDITION_FAILED,
     UNEXPECTED_FRAME,
     ChannelFault,
     ConnectionFault,
+    missing,
+    not_emulated,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pamqp.base import Frame
 
+    from penstock.embedded.broker.exchange import Exchange
     from penstock.embedded.broker.frames import Content
 
 #: The largest body, in bytes, that RabbitMQ 4 takes.
 LARGEST_BODY = 16 * 2**20
+#: Headers that would route copies of a message.
+_COPIES = ("CC", "BCC")
 
 
 class Incoming:
@@ -72,6 +80,24 @@ class Incoming:
         message = Message(publish.exchange or "", publish.routing_key or "", content.raw, b"".join(self._body))
         self._publish, self._content, self._body = None, None, []
         return message, content.properties, bool(publish.mandatory)
+
+
+def check_publish(
+    exchanges: Mapping[str, Exchange], username: str, message: Message, properties: Basic.Properties
+) -> None:
+    """See that a message may be published by this user. Raises ChannelFault."""
+    if message.exchange:
+        exchange = exchanges.get(message.exchange)
+        if exchange is None:
+            raise missing("exchange", message.exchange)
+        if exchange.internal:
+            text = f"cannot publish to internal exchange '{message.exchange}' in vhost '/'"
+            raise ChannelFault(ACCESS_REFUSED, text)
+    if properties.user_id and properties.user_id != username:
+        text = f"user_id property set to '{properties.user_id}' but authenticated user was '{username}'"
+        raise ChannelFault(PRECONDITION_FAILED, text)
+    if any(name in (properties.headers or {}) for name in _COPIES):
+        raise not_emulated("the headers CC and BCC: bind the queues to an exchange")
 
 
 class Confirms:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-#: Expiry (epoch seconds, 0 for never), returns, priority; then the lengths of exchange, routing key and properties.
-_LAYOUT = struct.Struct(">dIBBBI")
+#: Expiry (epoch seconds, 0 for never), returns, priority, whether it died; then the lengths of exchange, routing key
+#: and properties.
+_LAYOUT = struct.Struct(">dIB?BBI")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
-    """What was published. `properties` are as on the wire: flags and values; nobody changes them in place."""
+    """What was published. `properties` are as on the wire: flags and values; nobody changes them in place.
+
+    `died` says that it is a dead letter of this broker. Only then are the deaths among its headers true: what a client
+    writes there is not believed.
+    """
 
     exchange: str
     routing_key: str
     properties: bytes
     body: bytes
+    died: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -41,16 +47,16 @@ def to_payload(held: Held) -> bytes:
     message = held.message
     exchange, routing_key = message.exchange.encode(), message.routing_key.encode()
     lengths = (len(exchange), len(routing_key), len(message.properties))
-    facts = _LAYOUT.pack(held.expires_at or 0.0, held.returns, held.priority, *lengths)
+    facts = _LAYOUT.pack(held.expires_at or 0.0, held.returns, held.priority, message.died, *lengths)
     return b"".join((facts, exchange, routing_key, message.properties, message.body))
 
 
 def from_payload(payload: bytes, position: int) -> Held:
     """The message again, ranked by its position. Its checksum has held, so it is what was written."""
-    expires_at, returns, priority, *lengths = _LAYOUT.unpack_from(payload)
+    expires_at, returns, priority, died, *lengths = _LAYOUT.unpack_from(payload)
     exchange, rest = _cut(payload[_LAYOUT.size :], lengths[0])
     routing_key, rest = _cut(rest, lengths[1])
-    message = Message(exchange.decode(), routing_key.decode(), *_cut(rest, lengths[2]))
+    message = Message(exchange.decode(), routing_key.decode(), *_cut(rest, lengths[2]), died)
     return Held(message, position, priority, expires_at or None, returns, position=position)
 
 

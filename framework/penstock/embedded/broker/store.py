@@ -33,11 +33,6 @@ class Store:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to commit."""
-        return self._journal.changed
-
     def commit(self) -> None:
         """Return when all changes are on the disk. Raises JournalError."""
         self._journal.commit()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
 
 from penstock.demo import progress as module
@@ -15,7 +17,7 @@ from penstock.demo.snapshot import Snapshot, WorkerState
 from penstock.demo.workers import WorkerLook
 
 if TYPE_CHECKING:
-    import pytest
+    from typing import TextIO
 
 PAUSED = WorkerState("discogs-table", WorkerLook("half_open", ("sink",), 567, {"written": 123_456}), 233, 1_234.4)
 GOING_ON = WorkerState("discogs-graph", WorkerLook(outcomes={"written": 1, "duplicate": 123_456}))
@@ -96,3 +98,25 @@ def test_that_nobody_reads_it_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     lines = Lines(lambda: 0.0)
     lines.say("nobody reads this")
     lines.show(OUTAGE)
+
+
+def test_that_the_terminal_is_gone_hides_not_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours = os.openpty()
+
+    def tell(terminal: TextIO) -> None:
+        monkeypatch.setattr(
+            module, "Console", lambda **_: Console(file=terminal, force_terminal=True, width=80, highlight=False)
+        )
+        with display() as story:
+            story.say("while it is there")
+            seen = b""
+            while b"while it is there" not in seen:
+                seen += os.read(theirs, 1000)
+            os.close(theirs)
+            story.say("interrupted")
+            story.show(OUTAGE)
+            raise LookupError("how it ended")
+
+    # At its end the file writes what it could not write before, as Python does with standard error.
+    with pytest.raises(LookupError, match="how it ended"), os.fdopen(ours, "w") as terminal:
+        tell(terminal)

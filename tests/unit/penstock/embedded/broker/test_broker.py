@@ -10,6 +10,7 @@ from pamqp.commands import Basic
 
 from penstock.embedded.broker.arguments import queue_arguments
 from penstock.embedded.broker.broker import Broker
+from penstock.embedded.broker.death import dead_letter, deaths
 from penstock.embedded.broker.exchange import Binding, Exchange
 from penstock.embedded.broker.message import Held, Message
 from penstock.embedded.broker.properties import Facts, decoded
@@ -22,6 +23,8 @@ from support.wait import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from pamqp.common import FieldTable
 
 PERSISTENT = Facts(persistent=True)
 LIKE_WORK = {
@@ -136,6 +139,23 @@ async def test_a_restart_finds_what_is_durable(machine: Machine) -> None:
     assert "events" not in broker.exchanges
 
 
+async def test_what_comes_after_restarts_was_never_delivered_before(machine: Machine) -> None:
+    broker = machine.broker
+    queue(broker, "q")
+    for body in (b"1", b"2", b"3", b"4", b"5"):
+        broker.publish(message("q", body=body), PERSISTENT)
+    for _ in range(5):
+        broker.forget(take(broker, "q"))
+    for _ in range(2):
+        broker = machine.restart()
+        assert len(broker.queues["q"]) == 0
+    broker.publish(message("q", body=b"new"), PERSISTENT)
+    broker = machine.restart()
+    held = take(broker, "q")
+    assert (held.message.body, held.redelivered) == (b"new", False)
+    assert take(machine.restart(), "q").redelivered
+
+
 async def test_a_queue_made_again_has_nothing_of_the_old_one(machine: Machine) -> None:
     broker = machine.broker
     old = queue(broker, "q")
@@ -195,6 +215,27 @@ async def test_at_least_once_keeps_a_letter_until_somebody_takes_it(
     broker = machine.restart()
     assert len(broker.queues["work"]) == 0
     assert take(broker, "letters").message.body == b"another"
+
+
+async def test_what_a_client_says_of_its_deaths_is_not_believed(machine: Machine) -> None:
+    """A letter that seems to go in circles would be dropped, though it was confirmed."""
+    broker = machine.broker
+    queue(broker, "work")
+    back = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "work"}
+    queue(broker, "retry", arguments={**LIKE_WORK, **back})
+    headers: FieldTable = {"x-death": [{"queue": "work", "reason": "expired", "count": 3}], "x-delivery-count": 9}
+    properties = Basic.Properties(delivery_mode=2, headers=headers)
+    broker.publish(Message("", "retry", properties.marshal(), b"x"), PERSISTENT)
+    broker = machine.restart()
+    held = take(broker, "retry")
+    assert decoded(held.message.properties).headers == headers
+    broker.bury(broker.queues["retry"], held, "expired")
+    broker = machine.restart()
+    # What the broker wrote itself it does believe, over a restart too.
+    letter = take(broker, "work")
+    assert [(death["queue"], death["count"]) for death in deaths(letter.message)] == [("retry", 1)]
+    again = dead_letter(letter.message, broker.queues["retry"], "expired", 0)
+    assert [(death["queue"], death["count"]) for death in deaths(again)] == [("retry", 2)]
 
 
 async def test_at_most_once_lets_it_go(machine: Machine) -> None:

@@ -77,10 +77,18 @@ def test_deaths_of_one_kind_are_counted_and_the_latest_comes_first() -> None:
     assert (headers["x-first-death-reason"], headers["x-last-death-reason"]) == ("rejected", "maxlen")
 
 
-def test_a_header_that_a_client_made_up_is_no_death() -> None:
-    for made_up in ("text", ["text"], [{"queue": "work", "reason": "rejected", "count": "many"}]):
-        letter = dead_letter(message(headers={"x-death": made_up}), WORK, "rejected", NOW)
-        assert deaths(letter)[0]["count"] == 1
+def test_what_a_client_made_up_is_replaced() -> None:
+    death = {"queue": "work", "reason": "rejected", "count": 5}
+    for made_up in ("text", ["text"], [{**death, "count": "many"}], [death]):
+        headers = {"x-death": made_up, "x-first-death-queue": "elsewhere", "x-last-death-reason": 1, "own": 1}
+        given = message(headers=headers)
+        assert deaths(given) == []
+        letter = dead_letter(given, WORK, "rejected", NOW)
+        assert [(one["queue"], one["count"]) for one in deaths(letter)] == [("work", 1)]
+        assert decoded(letter.properties).headers == {
+            **(decoded(dead_letter(message(), WORK, "rejected", NOW).properties).headers or {}),
+            "own": 1,
+        }
 
 
 def test_circles_are_cut_unless_somebody_rejected_on_the_way() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from pamqp.commands import Basic
 
+from penstock.embedded.broker.exchange import Exchange
 from penstock.embedded.broker.frames import Content
-from penstock.embedded.broker.incoming import LARGEST_BODY, Confirms, Incoming
+from penstock.embedded.broker.incoming import LARGEST_BODY, Confirms, Incoming, check_publish
+from penstock.embedded.broker.message import Message
 from penstock.embedded.broker.replies import ChannelFault, ConnectionFault
 
 PUBLISH = Basic.Publish(exchange="x", routing_key="k", mandatory=True)
@@ -63,6 +65,23 @@ def test_what_is_too_large_or_immediate() -> None:
     incoming.begin(PUBLISH)
     with pytest.raises(ChannelFault, match="message size 16777217 is larger than configured max size 16777216"):
         incoming.header(content(LARGEST_BODY + 1))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "properties", "text"),
+    [
+        ("absent", Basic.Properties(), "NOT_FOUND - no exchange 'absent'"),
+        ("inside", Basic.Properties(), "ACCESS_REFUSED - cannot publish to internal exchange 'inside'"),
+        ("", Basic.Properties(user_id="other"), "PRECONDITION_FAILED - user_id property set to 'other'"),
+        ("", Basic.Properties(headers={"BCC": ["q"]}), "NOT_IMPLEMENTED - .*CC and BCC"),
+    ],
+)
+def test_what_may_not_be_published(exchange: str, properties: Basic.Properties, text: str) -> None:
+    exchanges = {"open": Exchange("open", "topic"), "inside": Exchange("inside", "topic", internal=True)}
+    with pytest.raises(ChannelFault, match=text):
+        check_publish(exchanges, "user", Message(exchange, "k", b"", b""), properties)
+    for name in ("open", ""):
+        check_publish(exchanges, "user", Message(name, "k", b"", b""), Basic.Properties(user_id="user"))
 
 
 def test_confirms_are_told_together_and_refusals_alone() -> None:

@@ -13,7 +13,7 @@ NAMES = st.text(max_size=80).filter(lambda text: len(text.encode()) < 256)
 
 
 @given(
-    st.builds(Message, NAMES, NAMES, st.binary(max_size=300), st.binary(max_size=300)),
+    st.builds(Message, NAMES, NAMES, st.binary(max_size=300), st.binary(max_size=300), st.booleans()),
     st.integers(0, 2**32 - 1),
     st.integers(0, 255),
     st.none() | st.floats(1, 1e12),
