@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servers import running
 from servers.embedded import embedded_graph
 from servers.graph import wipe
 
@@ -43,9 +44,5 @@ def graph_url(request: pytest.FixtureRequest) -> str:
 
 
 def _running() -> Iterator[Server]:
-    server = embedded_graph()
-    try:
-        server.start()
+    with running(embedded_graph()) as server:
         yield server
-    finally:
-        server.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servers import Address
+from servers import Address, running
 from servers.embedded import development_broker
 
 if TYPE_CHECKING:
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def development() -> Iterator[Server]:
     """The development broker, for all tests of one file."""
-    server = development_broker()
-    try:
-        server.start()
+    with running(development_broker()) as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(params=[pytest.param("rabbitmq", marks=pytest.mark.rabbitmq), "development"])

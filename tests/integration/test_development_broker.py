@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servers import running
 from servers.embedded import development_broker
 from support import broker, stores
 from support.cli import Installation
@@ -19,12 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def development() -> Iterator[Server]:
-    server = development_broker()
-    try:
-        server.start()
+    with running(development_broker()) as server:
         yield server
-    finally:
-        server.close()
 
 
 async def test_the_sample_gets_into_the_tables_once(development: Server, sample_data: Path, postgres_url: str) -> None:

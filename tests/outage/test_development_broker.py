@@ -17,6 +17,7 @@ from pamqp.commands import Basic, Connection, Queue
 from penstock.embedded.broker import BrokerPart
 from penstock.embedded.part import Place, environment
 from penstock.errors import LinkError
+from servers import running
 from servers.daemon import Daemon
 from servers.embedded import development_broker
 from servers.wait import wait_until
@@ -39,12 +40,8 @@ DISK = 2_000_000
 
 @pytest.fixture
 def broker() -> Iterator[NativeServer]:
-    server = development_broker()
-    try:
-        server.start()
+    with running(development_broker()) as server:
         yield server
-    finally:
-        server.close()
 
 
 def body_of(number: int) -> bytes:

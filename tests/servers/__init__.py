@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from servers.address import Address
 from servers.choose import private_server, shared_server, stand_in
-from servers.server import Server, Unavailable
+from servers.server import Server, Unavailable, running
 
-__all__ = ["Address", "Server", "Unavailable", "private_server", "shared_server", "stand_in"]
+__all__ = ["Address", "Server", "Unavailable", "private_server", "running", "shared_server", "stand_in"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from servers.address import Address
 
 
@@ -44,6 +47,19 @@ class Server(Protocol):
 
     def close(self) -> None:
         """End it in any way and remove its data."""
+
+
+Running = TypeVar("Running", bound=Server)
+
+
+@contextmanager
+def running(server: Running) -> Iterator[Running]:
+    """Start a server, and close it at the end of the block."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @dataclass(frozen=True, slots=True)
