@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import pytest
 
-from servers import Unavailable, private_server, shared_server, stand_in
+from servers import Address, Unavailable, private_pgbouncer, private_server, shared_server, stand_in
 from servers.graph import wipe
 from servers.management import Management
 from support.cli import Installation
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["fixtures_data", "fixtures_graph", "support.outside"]
 
+#: A kind of server, or "pgbouncer".
+Name = TypeVar("Name", bound=str)
 KINDS: tuple[Kind, ...] = ("rabbitmq", "postgres", "neo4j")
 
 
@@ -36,11 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 #: Servers that tests asked for and that could not be had, and why; and those that had to do without.
-ABSENT: dict[Kind, str] = {}
+ABSENT: dict[str, str] = {}
 STANDS_IN = {
     "rabbitmq": "the development broker stood in, but for tests of RabbitMQ itself and of its management API",
     "neo4j": "ArcadeDB stood in, but for tests of Neo4j itself",
     "postgres": "nothing stood in",
+    "pgbouncer": "nothing stood in",
 }
 
 
@@ -53,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @contextmanager
-def _offered(make: Callable[[Kind], Server], kind: Kind) -> Iterator[Server | None]:
+def _offered(make: Callable[[Name], Server], kind: Name) -> Iterator[Server | None]:
     """The real server, or None where it is absent and need not be there."""
     try:
         server = make(kind)
@@ -92,7 +95,7 @@ def _own(kind: Kind) -> Iterator[Server]:
             yield other
 
 
-def _real(server: Server | None, kind: Kind) -> Server:
+def _real(server: Server | None, kind: str) -> Server:
     if server is None:
         pytest.skip(f"{kind} itself is absent: the summary says why")
     return server
@@ -146,6 +149,13 @@ def own_postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def own_pgbouncer(postgres: Server) -> Iterator[Server]:
+    """PgBouncer in transaction mode before the PostgreSQL of all tests; for one file, who may stop and kill it."""
+    with _offered(lambda _: private_pgbouncer(postgres.address), "pgbouncer") as server:
+        yield _real(server, "pgbouncer")
+
+
+@pytest.fixture(scope="module")
 def own_neo4j() -> Iterator[Server]:
     """A graph for the tests of one file, who may stop, kill and freeze it, and leave it running."""
     with _own("neo4j") as server:
@@ -185,6 +195,12 @@ async def postgres_url(postgres: Server) -> AsyncIterator[str]:
     await _administer(postgres, f'CREATE DATABASE "{name}"')
     yield postgres.address.within(name)
     await _administer(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def pgbouncer_url(own_pgbouncer: Server, postgres_url: str) -> str:
+    """The URL, by way of PgBouncer, of an empty database that is this test's own."""
+    return own_pgbouncer.address.within(Address(postgres_url).database)
 
 
 @pytest.fixture

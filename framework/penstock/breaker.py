@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
+from penstock.outage import Outages
+
 if TYPE_CHECKING:
     from penstock.clock import Clock
     from penstock.metrics import Metrics
@@ -29,6 +31,7 @@ class Breaker:
         self.state: State = "closed"
         self.last_error = ""
         self.settings = settings
+        self.outages = Outages(endpoint, clock, metrics)
         self._clock = clock
         self._metrics = metrics
         self._failures = 0
@@ -41,6 +44,7 @@ class Breaker:
         if self.state != "closed":
             self.last_error = ""
             self._become("closed")
+            self.outages.over()
 
     def failure(self, error: Exception) -> None:
         """A write or probe failed; opens at the limit, or at once when half-open."""
@@ -58,6 +62,7 @@ class Breaker:
         if self.state != "open":
             self._metrics.breaker_opened(self.endpoint)
             self._become("open")
+        self.outages.met(error, self.settings)
 
     def probe_due_in(self) -> float:
         """Seconds until the one probe may be sent; 0 when it may be now."""

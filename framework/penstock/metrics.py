@@ -5,7 +5,18 @@ No identifier of a message, record or key is ever a label.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from prometheus_client import Metric
+
+    from penstock.pools import PoolState, PoolWatch, ServerState
 
 #: Seconds; from a quick statement to the write time limit.
 WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -51,6 +62,10 @@ class Metrics:
         # State.
         self._breaker_state = gauge("breaker_state", "0 closed, 1 half-open, 2 open", "endpoint")
         self._breaker_opened = counter("breaker_opened_total", "Times the breaker opened", "endpoint")
+        self._outages = counter("outages_total", "Outages begun", "endpoint")
+        self._flaps = counter("outage_flaps_total", "Outages begun soon after the end of the last", "endpoint")
+        self._outage_seconds = counter("outage_seconds_total", "Seconds of the outages that have ended", "endpoint")
+        self._outage_age = gauge("outage_age_seconds", "How long the present outage lasts, 0 without one", "endpoint")
         self._endpoint_active = gauge("endpoint_active", "1 for the endpoint in use", "endpoint")
         self.fuse_blown = gauge("fuse_blown", "1 while the fuse pauses the worker").labels(worker)
         self.consuming = gauge("consuming", "1 while the broker sends deliveries").labels(worker)
@@ -85,9 +100,29 @@ class Metrics:
         """Count an opening of an endpoint's breaker."""
         self._breaker_opened.labels(self.worker, endpoint).inc()
 
+    def outage_age(self, endpoint: str, seconds: Callable[[], float]) -> None:
+        """Show an endpoint's outages: `seconds` tells how long the present one has lasted, 0 without one."""
+        self._outages.labels(self.worker, endpoint)
+        self._flaps.labels(self.worker, endpoint)
+        self._outage_seconds.labels(self.worker, endpoint)
+        self._outage_age.labels(self.worker, endpoint).set_function(seconds)
+
+    def outage_began(self, endpoint: str, *, flap: bool) -> None:
+        """Count an outage of an endpoint, and whether it is a flap."""
+        self._outages.labels(self.worker, endpoint).inc()
+        self._flaps.labels(self.worker, endpoint).inc(int(flap))
+
+    def outage_ended(self, endpoint: str, seconds: float) -> None:
+        """Add the length of an outage that has ended."""
+        self._outage_seconds.labels(self.worker, endpoint).inc(seconds)
+
     def endpoint_active(self, endpoint: str, *, active: bool) -> None:
         """Show which endpoint takes the writes."""
         self._endpoint_active.labels(self.worker, endpoint).set(int(active))
+
+    def pools(self, watch: PoolWatch) -> None:
+        """Show an endpoint's pool and server, as they are when somebody asks."""
+        self.registry.register(_Pools(self.worker, watch))
 
     def paused(self, reason: str) -> None:
         """Count a pause of the consumer."""
@@ -106,3 +141,51 @@ class Metrics:
                     case "penstock_dead_lettered_total":
                         found["dead_lettered"] += int(sample.value)
         return found
+
+
+class _Pools(Collector):
+    """Asks for the numbers of a pool when they are scraped; what is not known has no sample."""
+
+    def __init__(self, worker: str, watch: PoolWatch) -> None:
+        self._labels = {"worker": worker, "endpoint": watch.endpoint}
+        self._watch = watch
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric of the pool and of its server."""
+        if (pool := self._watch.pool) is not None:
+            yield from self._of_pool(pool)
+        if (server := self._watch.server) is not None:
+            yield from self._of_server(server)
+
+    def _of_pool(self, pool: PoolState) -> Iterator[Metric]:
+        found = {"open": pool.open, "idle": pool.idle, "in_use": pool.in_use, "waiting": pool.waiting}
+        text = "Connections open, of these idle and in use; users waiting for one"
+        yield self._gauge("pool_connections", text, "state", found)
+        yield self._gauge("pool_limit", "Connections the pool may have", "", {"": pool.limit})
+        age = {"": pool.oldest_seconds}
+        yield self._gauge("pool_oldest_connection_seconds", "Age of the pool's oldest connection", "", age)
+        acquired = SummaryMetricFamily(
+            "penstock_pool_acquire_seconds", "Waits for a connection", labels=[*self._labels]
+        )
+        acquired.add_metric([*self._labels.values()], pool.lent, pool.acquire_seconds)
+        yield acquired
+        waits = CounterMetricFamily("penstock_pool_waits", "Waits because all were in use", labels=[*self._labels])
+        waits.add_metric([*self._labels.values()], pool.waits)
+        yield waits
+
+    def _of_server(self, server: ServerState) -> Iterator[Metric]:
+        yield self._gauge("server_read_seconds", "Seconds the last read took", "", {"": server.read_seconds})
+        text = "Clients' connections to the server"
+        yield self._gauge("server_connections", text, "application", server.connections)
+        yield self._gauge("server_connections_limit", "Connections the server allows", "", {"": server.limit})
+        text = "Share of the server's connections in use, 0 to 1"
+        yield self._gauge("server_connections_share", text, "", {"": server.share})
+
+    def _gauge(self, name: str, text: str, label: str, values: Mapping[str, float | None]) -> GaugeMetricFamily:
+        """One gauge, with a sample for each value that is known, by a label of its own or by none ("")."""
+        labels = [*self._labels, label] if label else [*self._labels]
+        family = GaugeMetricFamily(f"penstock_{name}", text, labels=labels)
+        for key, value in values.items():
+            if value is not None:
+                family.add_metric([*self._labels.values(), key][: len(labels)], value)
+        return family

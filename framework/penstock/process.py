@@ -21,6 +21,7 @@ from penstock.fuse import Fuse
 from penstock.health import HealthServer
 from penstock.link import Link
 from penstock.metrics import Metrics
+from penstock.pools import PoolWatch
 from penstock.publisher import Publisher
 from penstock.retry import until_it_works
 from penstock.settlement import Settler
@@ -61,8 +62,11 @@ class WorkerProcess:
         self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
         self._publisher = Publisher(settings.rabbitmq, worker.name)
         self._breaker = Breaker(self._endpoint.name, settings.breaker, clock, self.metrics)
+        sink = worker.sink(worker, settings)
+        self._pools = PoolWatch(sink, self._endpoint.name, clock)
+        self.metrics.pools(self._pools)
         self.writer = Writer(
-            worker.sink(worker, settings),
+            sink,
             self._endpoint,
             worker.mode,
             settings,
@@ -90,15 +94,12 @@ class WorkerProcess:
         self.consumer.trouble = STARTING
         self.link.paused_for.add("starting")
         await self.link.start(give_up=give_up)
-        link = asyncio.create_task(self.link.run(), name="link")
-        try:
+        async with _beside(self.link.run(), "link") as link:
             await _unless_ended(link, self._open_sink(give_up=give_up))
             self.consumer.trouble = ""
             await self.link.resume("starting")
-            await _unless_ended(link, self.consumer.run())
-        finally:
-            link.cancel()
-            await asyncio.gather(link, return_exceptions=True)
+            async with _beside(self._pools.run(), "pools"):
+                await _unless_ended(link, self.consumer.run())
 
     async def _open_sink(self, *, give_up: bool) -> None:
         await until_it_works(
@@ -181,6 +182,8 @@ class WorkerProcess:
                 "batch_count": self.settings.batch.count,
             },
             "breaker": {"state": self._breaker.state, "last_error": self._breaker.last_error or None},
+            "outages": self._breaker.outages.health(),
+            **self._pools.health(),
         }
 
     def _oldest_age(self, now: float) -> float | None:
@@ -254,6 +257,17 @@ async def _drain(process: WorkerProcess, working: asyncio.Task[None]) -> None:
                 await asyncio.wait({working})
     except TimeoutError:
         log.warning("drain_limit_reached", held=process.link.held)
+
+
+@asynccontextmanager
+async def _beside(action: Coroutine[Any, Any, None], name: str) -> AsyncIterator[asyncio.Task[None]]:
+    """Have something done beside the block, and end it with the block."""
+    task = asyncio.create_task(action, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _unless_ended(other: asyncio.Task[None], action: Coroutine[Any, Any, None]) -> None:

@@ -137,6 +137,11 @@ class BreakerSettings(Section):
     failures: int = Field(5, ge=1)
     probe_min: float = Field(30, gt=0)
     probe_max: float = Field(60, gt=0)
+    #: An outage that has lasted so many seconds is warned of, and again each time it has lasted so many more.
+    warn_after: float = Field(300, ge=0)
+    warn_every: float = Field(900, gt=0)
+    #: An outage that begins so few seconds after the last one's end is a flap.
+    flap_within: float = Field(60, ge=0)
 
     @model_validator(mode="after")
     def _probe_in_order(self) -> Self:

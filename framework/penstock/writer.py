@@ -97,7 +97,8 @@ class Writer:
                 await self.open()
                 await self._ping()
             except SinkUnavailable as error:
-                log.warning("probe_failed", endpoint=self._endpoint.name, error=str(error))
+                # No warning of its own: the outage warns, at intervals.
+                log.info("probe_failed", endpoint=self._endpoint.name, error=str(error))
                 self.breaker.trip(error)
 
     async def write(self, records: Sequence[Record], refused: Sequence[Poison] = ()) -> list[Outcome]:

@@ -80,6 +80,23 @@ async def test_the_same_records_again_change_nothing(sink: GraphSink) -> None:
     assert sink.counters == first
 
 
+async def test_the_pool_and_how_long_a_read_takes_are_shown(sink: GraphSink) -> None:
+    before = sink.pool_state()
+    server = await sink.server_state()
+    after = sink.pool_state()
+    assert before is not None
+    assert after is not None
+    assert 0 < server.read_seconds < 5
+    assert server.share is None
+    assert after.lent == before.lent + 1
+    assert after.acquire_seconds > before.acquire_seconds > 0
+    assert (after.in_use, after.waiting, after.waits, after.limit, after.open) == (0, 0, 0, 50, None)
+    await sink.close()
+    assert sink.pool_state() is None
+    with pytest.raises(SinkUnavailable):
+        await sink.server_state()
+
+
 async def test_kinds_mixed_in_a_batch_make_the_same_graph(sink: GraphSink, store: Store) -> None:
     chance = dice(3)
     rows = list(collection(chance, 50).values())

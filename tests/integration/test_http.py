@@ -34,6 +34,10 @@ async def test_the_five_answers(penstock: Installation, broker_url: str) -> None
         assert health["sink"]["endpoint"]
         assert 0 <= health["sink"]["last_write_seconds_ago"] < 60
         assert health["breaker"] == {"state": "closed", "last_error": None}
+        assert health["outages"] == {"present_seconds": None, "count": 0, "flaps": 0}
+        assert 1 <= health["pool"]["open"] <= health["pool"]["limit"]
+        assert health["server"]["connections"]["discogs-table"] >= 1
+        assert 0 < health["server"]["connections_share"] < 1
         metrics = worker.get("/metrics").text
         for name in (
             "penstock_received_messages_total",
@@ -42,6 +46,11 @@ async def test_the_five_answers(penstock: Installation, broker_url: str) -> None
             "penstock_sink_write_seconds_bucket",
             "penstock_breaker_state",
             "penstock_endpoint_active",
+            "penstock_outage_age_seconds",
+            "penstock_pool_connections",
+            "penstock_pool_acquire_seconds_sum",
+            "penstock_server_connections_share",
+            "penstock_server_read_seconds",
         ):
             assert f"{name}{{" in metrics
         assert worker.stop() == 0

@@ -16,6 +16,7 @@ import pytest
 from penstock.errors import ConnectionLost, SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.sink import Endpoint
+from penstock.stores import postgres_server
 from penstock.testing import make_batch
 from penstock_workers.table.sink import PREPARE_LOCK
 from support.tables import ARTISTS, LABELS, Connection, Database, artist, label
@@ -155,3 +156,27 @@ async def test_a_server_frozen_in_the_middle_of_a_write_holds_nobody(own_postgre
             await asyncio.to_thread(own_postgres.thaw)
         await sink.open(Endpoint("test", own_postgres.url))
         assert (await sink.write(make_batch(label("1"))))[0] in {WRITTEN, DUPLICATE}
+
+
+async def test_the_pool_and_the_servers_side_are_shown(database: Database) -> None:
+    async with database.open(ARTISTS, pool_min=2) as sink:
+        server = await sink.server_state()
+        pool = sink.pool_state()
+        assert pool is not None
+        assert (pool.open, pool.in_use, pool.waiting, pool.waits, pool.setting) == (2, 0, 0, 0, "postgres.pool_max")
+        assert pool.lent >= 2
+        assert 0 < server.read_seconds < 5
+        assert server.connections["test-worker"] == 2
+        assert server.limit == int(await database.look.fetchval("SHOW max_connections"))
+    assert sink.pool_state() is None
+    with pytest.raises(SinkUnavailable):
+        await sink.server_state()
+
+
+async def test_only_so_many_applications_are_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server, "APPLICATIONS", 1)
+    async with database.open(ARTISTS, pool_min=2) as sink:
+        server = await sink.server_state()
+    [[first, _], [rest, others]] = server.connections.items()
+    assert (first != rest, rest) == (True, postgres_server.REST)
+    assert others >= 1

@@ -59,6 +59,9 @@ async def _outage(worker: Process, server: Server, broker_url: str, name: str) -
         "all have an outcome",
     )
     assert worker.metric("penstock_breaker_state") == 0
+    assert worker.metric("penstock_outages_total") >= 1
+    assert worker.metric("penstock_outage_seconds_total") > SECONDS / 2
+    assert worker.metric("penstock_outage_age_seconds") == 0
     assert await asyncio.to_thread(worker.stop) == 0
     assert await broker.depth(broker_url, f"{name}.dlq") == 0
     assert await broker.depth(broker_url, name) == 0

@@ -7,7 +7,16 @@ installed here, the embedded stack. `servers.choose` decides, `tests/conftest.py
 from __future__ import annotations
 
 from servers.address import Address
-from servers.choose import private_server, shared_server, stand_in
+from servers.choose import private_pgbouncer, private_server, shared_server, stand_in
 from servers.server import Server, Unavailable, running
 
-__all__ = ["Address", "Server", "Unavailable", "private_server", "running", "shared_server", "stand_in"]
+__all__ = [
+    "Address",
+    "Server",
+    "Unavailable",
+    "private_pgbouncer",
+    "private_server",
+    "running",
+    "shared_server",
+    "stand_in",
+]

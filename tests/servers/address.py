@@ -34,6 +34,11 @@ class Address:
         return unquote(urlsplit(self.url).password or "")
 
     @property
+    def database(self) -> str:
+        """The name of the database or virtual host."""
+        return unquote(urlsplit(self.url).path.removeprefix("/"))
+
+    @property
     def without_login(self) -> str:
         """The URL for a driver of Neo4j, which takes user, password and database apart from it."""
         return f"{urlsplit(self.url).scheme}://{self.host}:{self.port}"

@@ -12,6 +12,7 @@ from servers import container
 from servers.address import Address
 from servers.embedded import development_broker, embedded_graph, embedded_postgres
 from servers.graph import native_neo4j
+from servers.pgbouncer import native_pgbouncer
 from servers.postgres import native_postgres
 from servers.rabbitmq import native_rabbitmq
 from servers.server import Given, Server, Unavailable
@@ -56,19 +57,28 @@ def private_server(kind: Kind) -> Server:
     raise Unavailable("; ".join([*reasons, given]))
 
 
+def private_pgbouncer(postgres: Address) -> Server:
+    """A running PgBouncer before that server: to be stopped, killed and closed by the caller. Raises Unavailable."""
+    return _started(_left_out() if _embedded_only() else native_pgbouncer(postgres))
+
+
 def stand_in(kind: Kind) -> Server:
     """A running server of the embedded stack that takes the place of an absent one. Raises Unavailable."""
     return _started(STAND_IN[kind]())
 
 
 def _ways(kind: Kind) -> Iterator[Callable[[], Server]]:
-    if os.environ.get(ONLY) == "embedded":
+    if _embedded_only():
         yield _left_out
     else:
         yield CONTAINER[kind] if _docker() else _no_engine
         yield NATIVE[kind]
     if kind == "postgres":
         yield embedded_postgres
+
+
+def _embedded_only() -> bool:
+    return os.environ.get(ONLY) == "embedded"
 
 
 def _no_engine() -> Server:

@@ -12,20 +12,24 @@ import structlog
 from neo4j import AsyncGraphDatabase, NotificationMinimumSeverity
 from neo4j.exceptions import ConfigurationError
 
+from penstock.clock import SystemClock
 from penstock.errors import SinkUnavailable
+from penstock.pools import PoolState, ServerState, Tally
 from penstock.stores.neo4j_address import Address
 from penstock.stores.neo4j_errors import DRIVER_ERRORS, ENCODING_ERRORS, classify, is_arcadedb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from neo4j import AsyncDriver, AsyncTransaction, SummaryCounters
+    from neo4j import AsyncDriver, AsyncSession, AsyncTransaction, SummaryCounters
 
     from penstock.settings import Neo4j, Settings
     from penstock.sink import Endpoint
 
 #: A connection idle for longer is asked whether it still answers before it is used, in seconds.
 PING_AFTER_IDLE = 1.0
+#: How long the read that measures the server may take, in seconds.
+READ_LIMIT = 5.0
 #: How long a polite good-bye may take, in seconds.
 CLOSE_LIMIT = 1.0
 #: What a server counts of the changes a statement made.
@@ -89,6 +93,10 @@ class Pool:
         """
         self._name = endpoint.name
         self._time_limit = time_limit
+        self._limit = settings.pool_size
+        self._in_use = 0
+        self._clock = SystemClock()
+        self._tally = Tally(self._clock)
         #: What the server calls itself, as "Neo4j/5.26.0"; empty until it has answered.
         self.agent = ""
         address = Address.of_endpoint(endpoint)
@@ -102,6 +110,29 @@ class Pool:
     def is_arcadedb(self) -> bool:
         """Whether the server has answered and is ArcadeDB."""
         return is_arcadedb(self.agent)
+
+    @property
+    def state(self) -> PoolState:
+        """The pool as it is now: what has gone through our hands, for the driver tells nothing of its own."""
+        return PoolState(
+            limit=self._limit,
+            setting="neo4j.pool_size",
+            in_use=self._in_use,
+            idle=None,
+            oldest_seconds=None,
+            waiting=self._tally.waiting,
+            lent=self._tally.lent,
+            acquire_seconds=self._tally.seconds,
+            waits=self._tally.waits,
+        )
+
+    async def server_state(self) -> ServerState:
+        """How long one read takes. Raises SinkUnavailable."""
+        async with self.transaction(READ_LIMIT) as transaction:
+            started = self._clock.monotonic()
+            await transaction.run("RETURN 1")
+            seconds = self._clock.monotonic() - started
+        return ServerState(read_seconds=seconds, connections={}, limit=None)
 
     async def ping(self) -> None:
         """Have the database answer one statement. Raises SinkUnavailable."""
@@ -123,13 +154,22 @@ class Pool:
             async with (
                 asyncio.timeout(seconds),
                 self._driver.session(database=self._database) as session,
-                # The server's own limit frees the locks of a worker that vanished; ours has to come first.
-                await session.begin_transaction(timeout=2 * seconds) as transaction,
+                await self._begin(session, seconds) as transaction,
             ):
                 begun = True
-                yield Transaction(transaction, self, Counter())
+                self._in_use += 1
+                try:
+                    yield Transaction(transaction, self, Counter())
+                finally:
+                    self._in_use -= 1
         except DRIVER_ERRORS as error:
             raise classify(error, endpoint=self._name, agent=self.agent, begun=begun) from error
+
+    async def _begin(self, session: AsyncSession, seconds: float) -> AsyncTransaction:
+        # The driver takes a connection and has the server begin in one: both are in what the tally counts.
+        with self._tally.acquiring(full=self._in_use + self._tally.waiting >= self._limit):
+            # The server's own limit frees the locks of a worker that vanished; ours has to come first.
+            return await session.begin_transaction(timeout=2 * seconds)
 
     async def close(self) -> None:
         """End every connection, within CLOSE_LIMIT seconds whatever the server does. Never raises; safe to repeat."""

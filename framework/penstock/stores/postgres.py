@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from contextlib import asynccontextmanager
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import asyncpg
 from penstock.addresses import split_host, without_password
 from penstock.clock import SystemClock
 from penstock.errors import BatchError, SettingsError, SinkUnavailable
+from penstock.pools import PoolState, Tally
 from penstock.sink import Endpoint
 from penstock.stores.postgres_errors import DRIVER_ERRORS, classify
 
@@ -125,6 +127,7 @@ class Pool:
         self._idle: list[_Lease] = []
         self._in_use: set[_Lease] = set()
         self._turn = asyncio.Semaphore(settings.pool_max)
+        self._tally = Tally(self._clock)
         self._closed = False
         self._carer: asyncio.Task[None] | None = None
 
@@ -132,6 +135,22 @@ class Pool:
     def size(self) -> int:
         """How many connections there are, idle and in use."""
         return len(self._idle) + len(self._in_use)
+
+    @property
+    def state(self) -> PoolState:
+        """The pool as it is now."""
+        now = self._clock.monotonic()
+        return PoolState(
+            limit=self._settings.pool_max,
+            setting="postgres.pool_max",
+            in_use=len(self._in_use),
+            idle=len(self._idle),
+            oldest_seconds=max((now - lease.born for lease in (*self._idle, *self._in_use)), default=None),
+            waiting=self._tally.waiting,
+            lent=self._tally.lent,
+            acquire_seconds=self._tally.seconds,
+            waits=self._tally.waits,
+        )
 
     async def open(self) -> None:
         """Make `pool_min` connections, at least one. Raises SinkUnavailable, and then none is left behind."""
@@ -200,8 +219,10 @@ class Pool:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         """A usable connection; it goes back only if it is sure to be sound."""
-        async with self._a_turn():
-            lent = await self._take()
+        async with AsyncExitStack() as turn:
+            with self._tally.acquiring(full=self._turn.locked()):
+                await turn.enter_async_context(self._a_turn())
+                lent = await self._take()
             self._in_use.add(lent)
             sound = False
             try:
@@ -273,6 +294,8 @@ class Pool:
                 server_settings={"application_name": self._application_name},
                 connection_class=KeptAliveConnection,
             )
+        except ssl.SSLCertVerificationError as error:
+            raise SinkUnavailable(f"{self._endpoint.name}: {classify(error)}") from error
         except ValueError:
             # Without the driver's own text, and not even chained: it may quote the address, password and all.
             text = f"the address of PostgreSQL at {self._endpoint.name} cannot be used: check POSTGRES_URL"

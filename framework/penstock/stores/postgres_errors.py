@@ -6,6 +6,7 @@ decided in ARCHITECTURE.md, "Error classes".
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -76,6 +77,12 @@ def classify(error: BaseException) -> BatchError | SinkUnavailable:
             meaning = SinkUnavailable("PostgreSQL's address cannot be used: check POSTGRES_URL or POSTGRES_HOST")
         case asyncpg.UnsupportedClientFeatureError() | asyncpg.UnsupportedServerFeatureError():
             meaning = _unknown(error)
+        case ssl.SSLCertVerificationError():
+            # Before ValueError, which it is as well.
+            meaning = SinkUnavailable(
+                f"PostgreSQL's certificate is not accepted: {_line(error)}; "
+                "check sslmode and sslrootcert in POSTGRES_URL"
+            )
         case asyncpg.PostgresError():
             meaning = _of_sqlstate(error)
         case ValueError() | TypeError() | OverflowError():

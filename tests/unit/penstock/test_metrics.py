@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.metrics import Metrics
+from penstock.pools import PoolWatch
+from support.clock import ManualClock
+from support.pooled import PooledSink
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -24,8 +27,17 @@ FROZEN = {
     ("penstock_held_bytes", "gauge", ()),
     ("penstock_held_messages", "gauge", ()),
     ("penstock_last_write_timestamp_seconds", "gauge", ()),
+    ("penstock_outage_age_seconds", "gauge", ("endpoint",)),
+    ("penstock_outage_flaps", "counter", ("endpoint",)),
+    ("penstock_outage_seconds", "counter", ("endpoint",)),
+    ("penstock_outages", "counter", ("endpoint",)),
     ("penstock_outcomes", "counter", ("outcome",)),
     ("penstock_pauses", "counter", ("reason",)),
+    ("penstock_pool_acquire_seconds", "summary", ("endpoint",)),
+    ("penstock_pool_connections", "gauge", ("endpoint", "state")),
+    ("penstock_pool_limit", "gauge", ("endpoint",)),
+    ("penstock_pool_oldest_connection_seconds", "gauge", ("endpoint",)),
+    ("penstock_pool_waits", "counter", ("endpoint",)),
     ("penstock_queue_depth", "gauge", ()),
     ("penstock_received_bytes", "counter", ()),
     ("penstock_received_messages", "counter", ()),
@@ -48,9 +60,13 @@ def used() -> Metrics:
     metrics.write_failed("unavailable")
     metrics.breaker("primary", "half_open")
     metrics.breaker_opened("primary")
+    metrics.outage_age("primary", lambda: 2.5)
+    metrics.outage_began("primary", flap=False)
+    metrics.outage_ended("primary", 1.5)
     metrics.endpoint_active("primary", active=True)
     metrics.paused("sink")
     metrics.received.inc(4)
+    metrics.pools(PoolWatch(PooledSink(), "primary", ManualClock()))
     metrics.batch_size.observe(3)
     metrics.write_seconds.observe(0.1)
     return metrics

@@ -200,6 +200,45 @@ async def test_a_lost_connection_is_met_once_on_a_fresh_pool() -> None:
     assert bench.breaker.state == "closed"
 
 
+class LosingSink(MemorySink):
+    """Loses its connection at the COMMIT of the first batch, which arrived or not. `calls` lists what was asked."""
+
+    def __init__(self, mode: Mode, *, committed: bool) -> None:
+        super().__init__(mode)
+        self.calls: list[str | tuple[Record, ...]] = []
+        self._committed = committed
+
+    async def open(self, endpoint: Endpoint) -> None:
+        self.calls.append("open")
+        await super().open(endpoint)
+
+    async def close(self) -> None:
+        self.calls.append("close")
+        await super().close()
+
+    async def write(self, batch: Batch) -> Sequence[Outcome]:
+        first = not any(isinstance(call, tuple) for call in self.calls)
+        self.calls.append(batch.records)
+        if not first or self._committed:
+            outcomes = await super().write(batch)
+        if first:
+            raise ConnectionLost("no answer to COMMIT")
+        return outcomes
+
+
+@pytest.mark.parametrize("mode", ["upsert", "update", "append"])
+@pytest.mark.parametrize("committed", [True, False])
+async def test_an_ambiguous_commit_is_resolved_on_a_fresh_pool_by_key_or_hash(mode: Mode, *, committed: bool) -> None:
+    sink = LosingSink(mode, committed=committed)
+    batch = records("a", "b")
+    assert await Bench(sink, mode).write(batch) == [DUPLICATE if committed else WRITTEN] * 2
+    # The whole pool is given up before another is made, and what is written then is the batch that was held.
+    held = tuple(batch)
+    assert sink.calls == ["close", "open", held, "close", "open", held]
+    stored = sink.events if mode == "append" else list(sink.states.values())
+    assert stored == batch
+
+
 async def test_a_connection_lost_twice_opens_the_breaker_at_once() -> None:
     bench = Bench(FailingSink(ConnectionLost("one"), ConnectionLost("two")))
     with pytest.raises(ConnectionLost, match="two"):

@@ -15,6 +15,7 @@ from penstock_workers.graph.statements import compose
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from penstock.pools import PoolState, ServerState
     from penstock.record import Batch, Record
     from penstock.settings import Neo4j, Settings
     from penstock.sink import Endpoint
@@ -103,6 +104,14 @@ class GraphSink:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    def pool_state(self) -> PoolState | None:
+        """The pool as it is now; None while the sink is closed."""
+        return None if self._pool is None else self._pool.state
+
+    async def server_state(self) -> ServerState:
+        """Read once from the server. Raises SinkUnavailable."""
+        return await self._opened.server_state()
 
     @property
     def _opened(self) -> Pool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from penstock.clock import SystemClock
 from penstock.errors import BatchError, SinkUnavailable, UsageError
 from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.stores.postgres import Pool
+from penstock.stores.postgres_server import server_state
 from penstock_workers.table.plan import check, steps
 from penstock_workers.table.statements import append, create_events, create_states, quote, template, upsert
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from penstock.outcome import Outcome
+    from penstock.pools import PoolState, ServerState
     from penstock.record import Batch, Record
     from penstock.settings import Settings
     from penstock.sink import Endpoint, Sink
@@ -103,6 +106,14 @@ class TableSink:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    def pool_state(self) -> PoolState | None:
+        """The pool as it is now; None while the sink is closed."""
+        return None if self._pool is None else self._pool.state
+
+    async def server_state(self) -> ServerState:
+        """Ask the server, within 5 s. Raises SinkUnavailable."""
+        return await server_state(self._open_pool(), SystemClock())
 
     def _open_pool(self) -> Pool:
         if self._pool is None:

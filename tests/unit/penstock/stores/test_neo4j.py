@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -10,6 +11,7 @@ from penstock.errors import ConnectionLost, SinkUnavailable
 from penstock.settings import Neo4j, Settings
 from penstock.sink import Endpoint
 from penstock.stores.neo4j import Pool, endpoints
+from support.wait import until
 
 
 def test_the_endpoint_of_the_settings() -> None:
@@ -43,3 +45,17 @@ async def test_a_closed_pool_is_an_outage() -> None:
     await pool.close()
     with pytest.raises(SinkUnavailable):
         await pool.ping()
+
+
+async def test_who_waits_for_a_connection_is_seen_and_counted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"bolt://127.0.0.1:{listener.getsockname()[1]}"
+        pool = Pool(Endpoint("graph", url), Neo4j(pool_size=1), "test", time_limit=0.3)
+        waiting = [asyncio.create_task(pool.ping()) for _ in range(2)]
+        await until(lambda: pool.state.waiting == 2, "both wait")
+        assert (pool.state.limit, pool.state.waits, pool.state.lent) == (1, 1, 0)
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(result, SinkUnavailable) for result in results)
+        assert (pool.state.waiting, pool.state.in_use, pool.state.lent) == (0, 0, 0)
+        assert pool.state.acquire_seconds > 0.3
+        await pool.close()

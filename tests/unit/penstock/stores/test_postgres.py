@@ -355,6 +355,35 @@ async def test_close_does_not_wait_for_a_server_that_is_away(
     assert server.connections[0].terminated
 
 
+async def test_the_state_counts_connections_users_and_waits(server: FakeServer, clock: SleepingClock) -> None:
+    pool = make_pool(server, clock, pool_max=1, connect_timeout=5)
+    assert (pool.state.open, pool.state.oldest_seconds) == (0, None)
+    await pool.open()
+    clock.time += 20
+    assert (pool.state.open, pool.state.idle, pool.state.in_use, pool.state.limit) == (1, 1, 0, 1)
+    assert pool.state.oldest_seconds == 20
+    async with pool.transaction():
+        assert (pool.state.idle, pool.state.in_use, pool.state.lent, pool.state.waits) == (0, 1, 1, 0)
+        second = asyncio.create_task(pool.ping())
+        await asyncio.sleep(0)
+        assert (pool.state.waiting, pool.state.waits) == (1, 1)
+        clock.time += 3
+    await second
+    assert (pool.state.waiting, pool.state.waits, pool.state.lent, pool.state.acquire_seconds) == (0, 1, 2, 3)
+    await pool.close()
+    assert (pool.state.open, pool.state.oldest_seconds) == (0, None)
+
+
+async def test_who_gives_up_waiting_is_counted_as_one_who_waited(server: FakeServer, clock: SleepingClock) -> None:
+    pool = make_pool(server, clock, pool_max=1)
+    await pool.open()
+    async with pool.transaction():
+        with pytest.raises(SinkUnavailable):
+            await pool.ping()
+    assert (pool.state.waiting, pool.state.waits, pool.state.lent) == (0, 1, 1)
+    await pool.close()
+
+
 def test_keepalive_is_set_on_tcp_and_not_on_unix_sockets() -> None:
     with socket.socket(socket.AF_INET) as peer:
         keep_alive(peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 import asyncpg
 import pytest
@@ -191,3 +192,9 @@ def test_the_detail_of_a_constraint_quotes_the_row_and_is_left_out() -> None:
 def test_the_detail_that_explains_bad_data_is_kept_on_one_line() -> None:
     meaning = classify(server_error("22P05", "unsupported Unicode\nescape", "\\u0000 cannot be converted to text."))
     assert str(meaning) == "unsupported Unicode escape: \\u0000 cannot be converted to text."
+
+
+def test_a_certificate_that_is_not_accepted_is_an_outage_though_it_is_a_value_error_too() -> None:
+    meaning = classify(ssl.SSLCertVerificationError(1, "self-signed certificate"))
+    assert isinstance(meaning, SinkUnavailable)
+    assert "self-signed certificate; check sslmode and sslrootcert in POSTGRES_URL" in str(meaning)
