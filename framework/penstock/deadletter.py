@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from penstock.clock import Clock
     from penstock.delivery import Delivery
     from penstock.outcome import Refusal
-    from penstock.publisher import Publisher
+    from penstock.publish_link import PublishLink
     from penstock.worker import Worker
 
 #: Characters of an error message kept in a header.
@@ -104,7 +104,7 @@ def can_be_sent(properties: Basic.Properties) -> bool:
 class DeadLetters:
     """Publishes the dead letters of one worker."""
 
-    def __init__(self, worker: Worker, publisher: Publisher, clock: Clock) -> None:
+    def __init__(self, worker: Worker, publisher: PublishLink, clock: Clock) -> None:
         self._worker = worker
         self._publisher = publisher
         self._clock = clock

@@ -7,8 +7,11 @@ PenstockError
 │   └── TopologyMissing    one of them does not exist
 ├── LinkError              the broker cannot be reached or the channel is gone
 │   └── PublishError       a message was refused, returned or not confirmed in time
+│       └── PublishRefused the broker answers, and does not take this message
+│           └── ChannelRefused  it closed the channel over a message: this one, or a neighbour
 ├── StackError             a server of the embedded stack cannot be started, or ended while it was needed
 ├── JournalError           a journal is held by another process, damaged, or cannot be written (the disk is full)
+│   └── JournalFull        a journal has reached a bound: nothing more is taken until it is drained
 ├── FuseBlown              too many records are refused: the worker pauses
 └── SinkError
     ├── BatchError         the sink refuses records of this batch, named or not
@@ -54,12 +57,27 @@ class PublishError(LinkError):
     """A publish was returned as unroutable, refused by the broker, or not confirmed in time."""
 
 
+class PublishRefused(PublishError):
+    """The broker does not take this message: no queue is bound, a queue is full, or it cannot be put in AMQP's terms.
+
+    No outage: the broker answers, and trying for ever would not help.
+    """
+
+
+class ChannelRefused(PublishRefused):
+    """The broker closed the channel over a message. What is named may be the fault of another that was under way."""
+
+
 class StackError(PenstockError):
     """A server of the embedded stack cannot be prepared, started or stopped; the text says why and where its log is."""
 
 
 class JournalError(PenstockError):
     """A journal cannot be opened, read or written; the text names the file and says how to mend it."""
+
+
+class JournalFull(JournalError):
+    """A journal has reached one of its bounds; what did not fit was not taken, and nothing in it was dropped."""
 
 
 class FuseBlown(PenstockError):

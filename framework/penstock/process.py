@@ -22,7 +22,7 @@ from penstock.health import HealthServer
 from penstock.link import Link
 from penstock.metrics import Metrics
 from penstock.pools import PoolWatch
-from penstock.publisher import Publisher
+from penstock.publish_link import PublishLink
 from penstock.retry import until_it_works
 from penstock.settlement import Settler
 from penstock.writer import Writer
@@ -60,7 +60,7 @@ class WorkerProcess:
         self._fuse = Fuse(settings.fuse)
         self._codec = Codec(worker, settings.limits)
         self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
-        self._publisher = Publisher(settings.rabbitmq, worker.name)
+        self._publisher = PublishLink(settings.rabbitmq, worker.name)
         self._breaker = Breaker(self._endpoint.name, settings.breaker, clock, self.metrics)
         sink = worker.sink(worker, settings)
         self._pools = PoolWatch(sink, self._endpoint.name, clock)

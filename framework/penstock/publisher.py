@@ -1,170 +1,263 @@
-"""Publish so that it is known to have arrived: persistent, mandatory, confirmed, bounded in time."""
+"""`penstock.Publisher`: a publish returns once its message is durable, with the broker or in the outbox."""
 
 from __future__ import annotations
 
 import asyncio
-import struct
-import uuid
-from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError
-from aiormq.exceptions import PublishError as Returned
-from pamqp.commands import Basic
-
-from penstock.broker import close, connect, ensure_topology, open_channel, request
-from penstock.errors import LinkError, PublishError
-from penstock.readahead import read_ahead
+from penstock.clock import SystemClock
+from penstock.errors import LinkError, PublishRefused, UsageError
+from penstock.idempotency import KEY_HEADER
+from penstock.identifier import Identifiers
+from penstock.message import make
+from penstock.outbox import open_outbox
+from penstock.outbox_drain import Drainer
+from penstock.publish_link import WINDOW
+from penstock.rate import Rate
+from penstock.sender import Sender
+from penstock.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Collection, Mapping
+    from types import TracebackType
 
-    from aio_pika.abc import AbstractConnection
-    from aiormq.channel import Channel
+    from penstock.clock import Clock
+    from penstock.message import Message
+    from penstock.outbox import Kept
+    from penstock.settings import Settings
 
-    from penstock.broker import TopologyMode
-    from penstock.reader import Outgoing
-    from penstock.settings import RabbitMQ
-    from penstock.topology import Topology
+#: The standard library's, as it runs within other people's programs.
+log = logging.getLogger(__name__)
 
-#: Publishes that may wait for their confirm at one time.
-WINDOW = 1000
+#: Publishes under way at one time; more wait for their turn. Half of what a page of the outbox holds, so that the
+#: outbox gets empty however fast it is published to.
+ROOM = WINDOW // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The broker has confirmed that a queue holds the message."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The message is on the disk of this machine, in the outbox, and goes to the broker once that answers."""
+
+    id: str
+
+
+Receipt: TypeAlias = Confirmed | Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """`pending` messages wait in the outbox, the oldest for `oldest_age` seconds; `failed` ones are kept aside there.
+
+    `byte_size` counts the bytes of both. `rate` is what the broker confirmed, in messages a second, over the last
+    10 seconds. `trouble` says what keeps the outbox from being drained, and is empty where nothing does.
+    """
+
+    pending: int
+    failed: int
+    oldest_age: float
+    byte_size: int
+    rate: float
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A message of the outbox that the broker refused, and its words; kept until it is tried again or discarded."""
+
+    id: str
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, Any]
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A publish on its way to the broker, and its place in the outbox once it was put there as well."""
+
+    message: Message
+    stored: asyncio.Future[None] | None = None
 
 
 class Publisher:
-    """One publishing connection, opened when first needed and again after it was lost."""
+    """Used as `async with Publisher() as publisher`. Without `settings` it reads them as every command does.
 
-    def __init__(self, settings: RabbitMQ, name: str) -> None:
-        self._settings = settings
-        self._name = name
-        self._connection: AbstractConnection | None = None
-        self._channel: Channel | None = None
-        self._opening = asyncio.Lock()
-        # The client library knows a returned message by its id alone: one of each id at a time, or a return is
-        # taken for that of another message and a message that no queue took counts as confirmed.
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    async def publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
-        """Publish one message. Returns once the broker has confirmed that a queue holds it.
-
-        Raises PublishError when it was returned (no queue is bound), refused, or not confirmed within
-        publish_timeout seconds; the message may then still arrive. Raises LinkError without a broker.
-        """
-        async with self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock()):
-            await self._publish(exchange, routing_key, body, properties)
-
-    async def _publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
-        channel = self._channel
-        if channel is None or channel.is_closed:
-            channel = await self._open()
-        seconds = self._settings.publish_timeout
-        try:
-            async with request(f"not confirmed by {exchange or 'the default exchange'}", seconds):
-                await channel.basic_publish(
-                    body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=True, wait=False
-                )
-        except LinkError as error:
-            match error.__cause__:
-                case Returned():
-                    text = f"no queue is bound to exchange '{exchange}' for routing key '{routing_key}'"
-                case ChannelNotFoundEntity() as cause:  # it ends the channel: what it names may be another's exchange
-                    text = f"{cause}: name an exchange that exists, or run its worker once to make it"
-                    await self._close(channel)
-                case DeliveryError():
-                    text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
-                case _:
-                    text = str(error)
-                    await self._close(channel)
-            raise PublishError(text) from error
-        except (TypeError, ValueError, struct.error) as error:  # say, a routing key of more than 255 bytes
-            text = f"a message for routing key '{routing_key}' cannot be put in AMQP's terms: {error}"
-            raise PublishError(text) from error
-
-    async def ensure(self, topologies: Mapping[Topology, TopologyMode]) -> None:
-        """Declare or check queues and exchanges. Raises TopologyError, LinkError."""
-        await self._open()
-        if self._connection is not None:
-            for topology, mode in topologies.items():
-                await ensure_topology(self._connection, topology, mode)
-
-    async def close(self) -> None:
-        """Close the connection; the next publish opens another."""
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            await close(connection)
-
-    async def _close(self, channel: Channel) -> None:
-        """Close the connection of a channel that failed, unless another publish has opened the next one meanwhile."""
-        if self._channel is channel:
-            await self.close()
-
-    async def _open(self) -> Channel:
-        async with self._opening:
-            if self._channel is None or self._channel.is_closed:
-                await self.close()
-                self._connection = await connect(self._settings, f"{self._name} publish")
-                self._channel = await open_channel(self._connection, confirms=True)
-            return self._channel
-
-
-def properties_of(message: Outgoing) -> Basic.Properties:
-    """The AMQP properties of a message about to be published: persistent, with an id and the time."""
-    return Basic.Properties(
-        content_type="application/json",
-        headers=dict(message.headers),
-        delivery_mode=2,
-        message_id=uuid.uuid4().hex,
-        timestamp=datetime.now(UTC),
-    )
-
-
-async def publish_all(
-    settings: RabbitMQ,
-    topologies: Mapping[Topology, TopologyMode],
-    outgoing: Iterable[Outgoing],
-    *,
-    on_progress: Callable[[int], None],
-) -> int:
-    """Publish every message, confirmed, many at a time, in order; returns how many.
-
-    First the queues of `topologies` are made or checked, so that nothing is published past them.
-    `on_progress` is told the number confirmed so far. Raises what Publisher.publish and
-    Publisher.ensure raise, and what reading `outgoing` raises, after all that was sent is settled.
+    With outbox.path set, opening it takes that file for this process (JournalError where another holds it) and begins
+    to send what an earlier process left there; closing it leaves there what is not sent yet. The broker may be away.
     """
-    publisher = Publisher(settings, "publish")
-    room = asyncio.Semaphore(WINDOW)
-    sending: set[asyncio.Task[None]] = set()
-    failures: list[LinkError] = []
-    confirmed = 0
 
-    async def send(message: Outgoing) -> None:
-        nonlocal confirmed
+    def __init__(
+        self, settings: Settings | None = None, *, name: str = "publisher", clock: Clock | None = None
+    ) -> None:
+        self._settings = load() if settings is None else settings
+        self._clock = clock or SystemClock()
+        self._identifiers = Identifiers(self._clock)
+        self._sender = Sender(self._settings, name, self._clock)
+        self._rate = Rate(self._clock)
+        self._room = asyncio.Semaphore(ROOM)
+        #: Taken in turn, so that nobody overtakes who came first.
+        self._order = asyncio.Lock()
+        self._flights: dict[str, _Flight] = {}
+        self._drainer: Drainer | None = None
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        if path := self._settings.outbox.path:
+            outbox = await open_outbox(self._settings.outbox, path, self._clock)
+            self._drainer = Drainer(outbox, self._send, self._settings.retry, self._clock)
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self._sender.close)
+            if self._drainer is not None:
+                closing.push_async_callback(self._drainer.outbox.close)
+                await self._drainer.close()
+            if pending := self.stats().pending:
+                log.warning(
+                    "outbox_left: %d messages wait in %s for the next start", pending, self._settings.outbox.path
+                )
+
+    async def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> Receipt:
+        """Publish a persistent message. Returns once it is durable: Confirmed by the broker, or Stored in the outbox.
+
+        Publishes go out in the order they were begun. The message's id, a UUIDv7, is also its `key` where none is
+        given: whatever is sent again by the publisher is one effect at the worker. To repeat a publish that raised
+        or was cancelled, which may have arrived, give it a key of your own.
+
+        Raises PublishRefused where no queue is bound or the broker refuses it, transaction.retry_attempts times.
+        Without an outbox raises LinkError while the broker is away. With one raises JournalFull where it is full, and
+        JournalError where its disk fails. Raises UsageError before it is opened and after it is closed.
+        """
+        if not self._open:
+            raise UsageError("the publisher is not open: publish within `async with Publisher() as publisher`")
+        if self._drainer is not None:
+            self._drainer.check()
+        given = dict(headers or {}) | ({KEY_HEADER: key} if key is not None else {})
+        async with self._room:
+            message = make(
+                self._identifiers.next(),
+                exchange,
+                routing_key,
+                body,
+                headers=given,
+                content_type=content_type,
+                now=self._clock.now(),
+            )
+            return await self._submit(message)
+
+    async def flush(self) -> None:
+        """Wait until nothing waits in the outbox, however long that takes; bound it with asyncio.timeout."""
+        if self._drainer is not None:
+            await self._drainer.drained()
+
+    async def failed(self) -> list[Failed]:
+        """The messages of the outbox that the broker refused, in the order they were published."""
+        return [_failed(kept) for kept in await self._kept_aside(None)]
+
+    async def retry_failed(self, ids: Collection[str]) -> int:
+        """Send those failed messages again, each in its old place in the outbox; how many there were."""
+        kept = await self._kept_aside(ids)
+        if self._drainer is not None and kept:
+            await self._drainer.retry(kept)
+        return len(kept)
+
+    async def discard_failed(self, ids: Collection[str]) -> int:
+        """Remove those failed messages for ever; how many there were."""
+        kept = await self._kept_aside(ids)
+        if self._drainer is not None and kept:
+            await self._drainer.outbox.discard(kept)
+        return len(kept)
+
+    def stats(self) -> Stats:
+        """What is in the outbox, as of its last commit, and how fast messages are confirmed."""
+        rate = self._rate.per_second()
+        if self._drainer is None:
+            return Stats(0, 0, 0.0, 0, rate, "")
+        state = self._drainer.outbox.state
+        return Stats(
+            pending=state.pending.records,
+            failed=state.failed.records,
+            oldest_age=max(0.0, self._clock.now() - state.oldest) if state.oldest is not None else 0.0,
+            byte_size=state.pending.byte_size + state.failed.byte_size,
+            rate=rate,
+            trouble=self._drainer.trouble,
+        )
+
+    async def _submit(self, message: Message) -> Receipt:
+        drainer = self._drainer
+        if drainer is None:
+            return await self._try(message)
+        async with self._order:
+            await drainer.nearly_there()
+            stored = None if drainer.outbox.empty else drainer.put(message)
+        if stored is None:
+            return await self._try(message)
+        await asyncio.shield(stored)  # it is stored, whoever gives up waiting for that
+        await drainer.pace()
+        return Stored(message.id)
+
+    async def _try(self, message: Message) -> Receipt:
+        """Send it past the outbox, which is empty; where that ends in an outage, it is the outbox that has it."""
+        flight = self._flights[message.id] = _Flight(message)
         try:
-            await publisher.publish(message.exchange, message.routing_key, message.body, properties_of(message))
-            confirmed += 1
+            await self._send(message)
         except LinkError as error:
-            failures.append(error)
+            if not isinstance(error, PublishRefused):
+                self._divert(error)
+            if flight.stored is None:
+                raise
+            await asyncio.shield(flight.stored)
+            return Stored(message.id)
         finally:
-            room.release()
+            del self._flights[message.id]
+        return Confirmed(message.id)
 
-    try:
-        await publisher.ensure(topologies)
-        async with aclosing(read_ahead(outgoing)) as messages:
-            async for message in messages:
-                await room.acquire()
-                if failures:
-                    break
-                task = asyncio.create_task(send(message))
-                sending.add(task)
-                task.add_done_callback(sending.discard)
-                on_progress(confirmed)
-    finally:
-        if sending:
-            await asyncio.wait(sending)
-        on_progress(confirmed)
-        await publisher.close()
-    if failures:
-        raise failures[0]
-    return confirmed
+    def _divert(self, error: LinkError) -> None:
+        """Put all that is under way into the outbox, in the order it was begun: what comes later goes behind it."""
+        drainer = self._drainer
+        if drainer is None:
+            return
+        diverted = [flight for flight in self._flights.values() if flight.stored is None]
+        for flight in diverted:
+            flight.stored = drainer.put(flight.message)
+        if diverted:
+            log.warning("outbox_stores: %d messages under way, and those to come: %s", len(diverted), error)
+
+    async def _send(self, message: Message) -> None:
+        await self._sender.send(message)
+        self._rate.add()
+
+    async def _kept_aside(self, ids: Collection[str] | None) -> list[Kept]:
+        kept = [] if self._drainer is None else await self._drainer.outbox.failed()
+        return [one for one in kept if ids is None or one.message.id in ids]
+
+
+def _failed(kept: Kept) -> Failed:
+    message = kept.message
+    headers = message.decoded().headers or {}
+    return Failed(message.id, message.exchange, message.routing_key, message.body, headers, kept.failure)

@@ -165,6 +165,27 @@ class RetrySettings(Section):
         return self
 
 
+class TransactionSettings(Section):
+    """What `penstock.Publisher` does about a message that the broker refuses. Outages are not counted."""
+
+    #: Tries of a refused message, and the seconds between them.
+    retry_attempts: int = Field(3, ge=1)
+    retry_delay: float = Field(1, ge=0)
+
+
+class OutboxSettings(Section):
+    """Where `penstock.Publisher` keeps messages while the broker is away; full is an error, nothing is dropped.
+
+    `path` None: nowhere, and a publish fails while the broker is away. The file is for one process.
+    """
+
+    path: str | None = None
+    records: int = Field(1_000_000, ge=1)
+    byte_size: int = Field(1024 * 1024 * 1024, ge=1)
+    #: Seconds; no more is taken while the oldest message waits longer. Below the age at which ledgers are pruned.
+    age: float = Field(7 * 24 * 3600, gt=0)
+
+
 class FuseSettings(Section):
     """The worker pauses when more than `percent` of the last `window` records were refused; 100 switches it off."""
 
@@ -197,6 +218,8 @@ class Settings(Section):
     limits: Limits = Limits()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    transaction: TransactionSettings = TransactionSettings()
+    outbox: OutboxSettings = OutboxSettings()
     fuse: FuseSettings = FuseSettings()
     http: Http = Http()
     log: Log = Log()

@@ -30,6 +30,8 @@ _CONVENTIONAL: dict[str, SettingPath] = {
     "RABBITMQ_VHOST": ("rabbitmq", "virtual_host"),
     "RABBITMQ_VIRTUAL_HOST": ("rabbitmq", "virtual_host"),
     "RABBITMQ_TLS": ("rabbitmq", "tls"),
+    "TRANSACTION_RETRY_ATTEMPTS": ("transaction", "retry_attempts"),
+    "TRANSACTION_RETRY_DELAY": ("transaction", "retry_delay"),
     "LOG_LEVEL": ("log", "level"),
     "LOG_FORMAT": ("log", "format"),
 }

@@ -1,41 +1,24 @@
-"""Publishing: confirmed by a queue, in order, and every failure says what to mend."""
+"""`penstock.Publisher` on a broker: durable, in order, and a refusal is an error of its own message alone."""
 
 from __future__ import annotations
 
-import json
-from contextlib import asynccontextmanager
+import asyncio
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
 
-from penstock.errors import PublishError, UsageError
-from penstock.publisher import WINDOW, Publisher, properties_of, publish_all
-from penstock.readahead import ROOM
-from penstock.reader import Outgoing
-from penstock.settings import RabbitMQ
+from penstock import Confirmed, Publisher, Stored
+from penstock.errors import PublishRefused
+from penstock.settings import OutboxSettings, RabbitMQ, RetrySettings, Settings, TransactionSettings
 from support import broker
-from support.cli import Installation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-ROWS = 3 * WINDOW
-
-
-@asynccontextmanager
-async def publisher(url: str) -> AsyncIterator[Publisher]:
-    made = Publisher(RabbitMQ(url=SecretStr(url)), "test")
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-async def send(to: Publisher, exchange: str, routing_key: str) -> None:
-    message = Outgoing(exchange, routing_key, b"{}")
-    await to.publish(exchange, routing_key, message.body, properties_of(message))
+#: Nobody answers there.
+NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
 @pytest.fixture
@@ -45,98 +28,94 @@ async def queue(broker_url: str) -> str:
     return "orders"
 
 
-@pytest.mark.usefixtures("queue")
-async def test_what_no_queue_takes_names_exchange_and_routing_key(broker_url: str) -> None:
-    async with broker.channel(broker_url) as channel:
-        await channel.declare_exchange("lonely", durable=True)
-    async with publisher(broker_url) as to:
-        with pytest.raises(PublishError, match="no queue is bound to exchange 'lonely' for routing key 'artist'"):
-            await send(to, "lonely", "artist")
-        with pytest.raises(PublishError, match="no queue is bound to exchange '' for routing key 'nowhere'"):
-            await send(to, "", "nowhere")
-        await send(to, "shop", "any")
-    assert await broker.depth(broker_url, "orders") == 1
+def to(url: str, path: Path | None = None) -> Publisher:
+    settings = Settings(
+        rabbitmq=RabbitMQ(url=SecretStr(url)),
+        outbox=OutboxSettings(path=str(path) if path else None),
+        transaction=TransactionSettings(retry_attempts=2, retry_delay=0.05),
+        retry=RetrySettings(min=0.05, max=0.1),
+    )
+    return Publisher(settings)
 
 
-@pytest.mark.usefixtures("queue")
-async def test_an_exchange_that_is_missing_is_named_and_the_next_publish_works(broker_url: str) -> None:
-    async with publisher(broker_url) as to:
-        with pytest.raises(PublishError, match=r"no exchange 'nowhere' in vhost .*run its worker once"):
-            await send(to, "nowhere", "artist")
-        await send(to, "shop", "any")
-    assert await broker.depth(broker_url, "orders") == 1
+async def test_a_confirmed_message_is_durable_and_carries_its_id_and_key(broker_url: str, queue: str) -> None:
+    async with to(broker_url) as publisher:
+        plain = await publisher.publish("shop", "order", b'{"number": 1}')
+        keyed = await publisher.publish(
+            "shop", "order", b"2", key="order-2", headers={"tenant": "a"}, content_type="text/plain"
+        )
+    assert isinstance(plain, Confirmed)
+    assert isinstance(keyed, Confirmed)
+    first, second = await broker.take_all(broker_url, queue)
+    assert (first.body, first.message_id, first.delivery_mode) == (b'{"number": 1}', plain.id, 2)
+    assert first.headers["penstock-key"] == plain.id
+    assert first.content_type == "application/json"
+    assert UUID(plain.id).version == 7
+    assert (second.headers["penstock-key"], second.headers["tenant"]) == ("order-2", "a")
+    assert second.content_type == "text/plain"
+    assert second.message_id == keyed.id
 
 
-@pytest.mark.usefixtures("queue")
-async def test_a_routing_key_that_is_too_long_is_refused_and_the_next_publish_works(broker_url: str) -> None:
-    async with publisher(broker_url) as to:
-        await send(to, "shop", "k" * 255)
-        for key in ("k" * 256, "ü" * 128):
-            with pytest.raises(PublishError, match="255"):
-                await send(to, "shop", key)
-        await send(to, "shop", "any")
-    assert await broker.depth(broker_url, "orders") == 2
+async def test_what_no_queue_takes_is_an_error_after_its_tries(broker_url: str, queue: str, tmp_path: Path) -> None:
+    async with to(broker_url, tmp_path / "outbox.sqlite") as publisher:
+        with pytest.raises(PublishRefused, match="no queue is bound to exchange '' for routing key 'nowhere'"):
+            await publisher.publish("", "nowhere", b"{}")
+        assert publisher.stats().pending == publisher.stats().failed == 0
+        assert isinstance(await publisher.publish("shop", "order", b"{}"), Confirmed)
+    assert await broker.depth(broker_url, queue) == 1
 
 
-async def test_a_queue_that_refuses_says_so(broker_url: str) -> None:
-    full: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
-    await broker.declare_queue(broker_url, "orders", "shop", full)
-    async with publisher(broker_url) as to:
-        await send(to, "shop", "any")
-        with pytest.raises(PublishError, match="refused a message for 'any'"):
-            await send(to, "shop", "any")
-    assert await broker.depth(broker_url, "orders") == 1
+async def test_a_missing_exchange_is_the_error_of_its_own_message_alone(
+    broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    async with to(broker_url, tmp_path / "outbox.sqlite") as publisher:
+        names = ["shop"] * 20 + ["missing"] + ["shop"] * 20
+        results = await asyncio.gather(
+            *(publisher.publish(name, "order", b"%d" % number) for number, name in enumerate(names)),
+            return_exceptions=True,
+        )
+        assert [number for number, result in enumerate(results) if isinstance(result, BaseException)] == [20]
+        with pytest.raises(PublishRefused, match="no exchange 'missing'"):
+            await publisher.publish("missing", "order", b"{}")
+        await publisher.flush()
+    assert {message.body for message in await broker.take_all(broker_url, queue)} == {
+        b"%d" % number for number in range(41) if number != 20
+    }
 
 
-async def test_a_publish_after_a_lost_connection_opens_another(broker_url: str, queue: str) -> None:
-    async with publisher(broker_url) as to:
-        await send(to, "shop", "any")
-        await to.close()
-        await send(to, "shop", "any")
-    assert await broker.depth(broker_url, queue) == 2
+async def test_what_an_earlier_life_stored_goes_first_and_in_order(broker_url: str, queue: str, tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    async with to(NOWHERE, path) as publisher:
+        receipts = await asyncio.gather(*(publisher.publish("shop", "order", b"%d" % number) for number in range(3000)))
+        assert all(isinstance(receipt, Stored) for receipt in receipts)
+        assert publisher.stats().pending == 3000
+    async with to(broker_url, path) as publisher:
+        receipts = await asyncio.gather(
+            *(publisher.publish("shop", "order", b"%d" % number) for number in range(3000, 4000))
+        )
+        await publisher.flush()
+        assert publisher.stats().rate > 0
+        assert isinstance(await publisher.publish("shop", "order", b"4000"), Confirmed)
+    found = await broker.take_all(broker_url, queue)
+    assert [int(message.body) for message in found] == list(range(4001))
 
 
-async def test_many_at_a_time_arrive_in_order(broker_url: str, queue: str) -> None:
-    seen: list[int] = []
-    outgoing = (Outgoing("shop", "any", b"%d" % number) for number in range(ROWS))
-    confirmed = await publish_all(RabbitMQ(url=SecretStr(broker_url)), {}, outgoing, on_progress=seen.append)
-    assert confirmed == ROWS
-    assert seen == sorted(seen)
-    assert seen[-1] == ROWS
-    assert [int(message.body) for message in await broker.take_all(broker_url, queue)] == list(range(ROWS))
-
-
-async def test_what_was_sent_before_the_input_broke_is_there(broker_url: str, queue: str) -> None:
-    def outgoing() -> Iterator[Outgoing]:
-        for number in range(50):
-            yield Outgoing("shop", "any", b"%d" % number)
-        raise UsageError("input.jsonl, line 51: not JSON")
-
-    with pytest.raises(UsageError, match="line 51"):
-        await publish_all(RabbitMQ(url=SecretStr(broker_url)), {}, outgoing(), on_progress=lambda _: None)
-    assert await broker.depth(broker_url, queue) == 50
-
-
-async def test_the_first_failure_ends_it_and_nothing_is_left_open(broker_url: str, queue: str) -> None:
-    taken = 0
-
-    def outgoing() -> Iterator[Outgoing]:
-        nonlocal taken
-        for taken in range(1, 10 * WINDOW):
-            yield Outgoing("shop" if taken != 10 else "nowhere", "any", b"{}")
-
-    with pytest.raises(PublishError, match="no exchange 'nowhere'"):
-        await publish_all(RabbitMQ(url=SecretStr(broker_url)), {}, outgoing(), on_progress=lambda _: None)
-    assert taken <= 2 * WINDOW + ROOM
-    assert await broker.depth(broker_url, queue) >= 9
-
-
-async def test_a_broken_file_on_the_command_line(broker_url: str, queue: str, tmp_path: Path) -> None:
-    file = tmp_path / "orders.jsonl"
-    file.write_text("\n".join([*(json.dumps({"id": number}) for number in range(20)), "{broken", '{"id": 21}']))
-    penstock = Installation({"RABBITMQ_URL": broker_url})
-    result = penstock.penstock("publish", "jsonl", file, "--exchange", "shop", "--routing-key", "order")
-    assert result.returncode == 2
-    assert f"{file}, line 21: not JSON" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert await broker.depth(broker_url, queue) == 20
+async def test_what_the_broker_refuses_out_of_the_outbox_is_kept_until_there_is_a_queue(
+    broker_url: str, queue: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "outbox.sqlite"
+    async with to(NOWHERE, path) as publisher:
+        lost = await publisher.publish("late", "order", b"1")
+        await publisher.publish("shop", "order", b"2")
+    async with to(broker_url, path) as publisher:
+        await publisher.flush()
+        assert publisher.stats().failed == 1
+        [failed] = await publisher.failed()
+        assert (failed.id, failed.exchange, failed.body) == (lost.id, "late", b"1")
+        assert "no exchange 'late'" in failed.reason
+        await broker.declare_queue(broker_url, "late", "late", {})
+        assert await publisher.retry_failed([lost.id]) == 1
+        await publisher.flush()
+        assert publisher.stats().failed == 0
+    assert [message.message_id for message in await broker.take_all(broker_url, "late")] == [lost.id]
+    assert await broker.depth(broker_url, queue) == 1

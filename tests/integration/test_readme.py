@@ -82,7 +82,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
     languages = re.findall(r"^```(\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert sorted(languages) == sorted(["console"] * 4 + ["sh", "yaml", "text", "python", "toml"])
+    assert sorted(languages) == sorted(["console"] * 4 + ["python"] * 2 + ["sh", "yaml", "text", "toml"])
 
 
 async def test_the_two_commands_and_the_stack(checkout: Path, environment: Mapping[str, str]) -> None:
@@ -126,7 +126,7 @@ def test_the_settings_are_valid(tmp_path: Path, environment: Mapping[str, str]) 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """The package of the README."""
-    [orders] = blocks("python")
+    orders = block("python", "worker = Worker(")
     pyproject = block("toml", "penstock.workers")
     name = re.match(r"# (shop/orders\.py)\n", orders)
     assert name
@@ -154,7 +154,27 @@ async def test_the_worker_of_the_readme_writes_orders(
         for _ in range(2):
             shell(f"{activate}\n{block('console', 'penstock publish jsonl')}", shop, {**environment, **urls})
         wait_until(lambda: written(port) == 2, 60, "both are settled")
-    assert await stores.ask(postgres_url, "SELECT number, customer FROM orders") == [[1, "Ada"]]
+        assert "Confirmed(" in published(shop, {**environment, **urls}, activate)
+        wait_until(lambda: written(port) == 3, 60, "that of the program is settled")
+    assert await stores.ask(postgres_url, "SELECT number, customer FROM orders ORDER BY number") == [
+        [1, "Ada"],
+        [2, "Bo"],
+    ]
+
+
+def test_while_the_broker_is_away_the_program_of_the_readme_stores_its_order(
+    tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    away = {"RABBITMQ_URL": "amqp://127.0.0.1:1", "PENSTOCK_OUTBOX__PATH": str(tmp_path / "outbox")}
+    path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    assert "Stored(" in published(tmp_path, {**environment, **away, "PATH": path}, "true")
+
+
+def published(folder: Path, environment: Mapping[str, str], activate: str) -> str:
+    """What the program of the README prints."""
+    program = f"import asyncio\n{block('python', 'import Publisher')}\nasyncio.run(publish_order())\n"
+    (folder / "publish_order.py").write_text(program)
+    return shell(f"{activate}\npython publish_order.py", folder, environment)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from penstock.cli.progress import progress
 from penstock.discovery import load_reader, load_worker, reader_names, worker_names
 from penstock.errors import UsageError
 from penstock.jsonl import JsonLines
-from penstock.publisher import publish_all
+from penstock.publish_link import publish_all
 from penstock.source import open_source
 from penstock.topology import topology_of
 

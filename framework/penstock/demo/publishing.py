@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from penstock.errors import UsageError
-from penstock.publisher import publish_all
+from penstock.publish_link import publish_all
 from penstock.source import open_source
 
 if TYPE_CHECKING:

@@ -1,0 +1,191 @@
+"""One publishing connection: persistent, mandatory, confirmed, bounded in time."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import uuid
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
+from aiormq.exceptions import PublishError as Returned
+from pamqp.commands import Basic
+
+from penstock.broker import close, connect, ensure_topology, open_channel, request
+from penstock.errors import ChannelRefused, LinkError, PublishError, PublishRefused
+from penstock.readahead import read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from aio_pika.abc import AbstractConnection
+    from aiormq.channel import Channel
+
+    from penstock.broker import TopologyMode
+    from penstock.reader import Outgoing
+    from penstock.settings import RabbitMQ
+    from penstock.topology import Topology
+
+#: Publishes that may wait for their confirm at one time.
+WINDOW = 1000
+
+
+class PublishLink:
+    """One publishing connection, opened when first needed and again after it was lost."""
+
+    def __init__(self, settings: RabbitMQ, name: str) -> None:
+        self._settings = settings
+        self._name = name
+        self._connection: AbstractConnection | None = None
+        self._channel: Channel | None = None
+        self._opening = asyncio.Lock()
+        #: Of the last attempt to open it.
+        self._failure: LinkError | None = None
+        # The client library knows a returned message by its id alone: one of each id at a time, or a return is
+        # taken for that of another message and a message that no queue took counts as confirmed.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+        """Publish one message. Returns once the broker has confirmed that a queue holds it.
+
+        Raises PublishRefused when it was returned (no queue is bound) or refused, ChannelRefused when it or
+        another ended the channel. Raises PublishError when it was not confirmed within publish_timeout seconds;
+        the message may then still arrive. Raises LinkError without a broker.
+        """
+        async with self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock()):
+            await self._publish(exchange, routing_key, body, properties)
+
+    async def _publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+        channel = self._channel
+        if channel is None or channel.is_closed:
+            channel = await self._open()
+        seconds = self._settings.publish_timeout
+        try:
+            async with request(f"not confirmed by {exchange or 'the default exchange'}", seconds):
+                await channel.basic_publish(
+                    body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=True, wait=False
+                )
+        except LinkError as error:
+            match error.__cause__:
+                case Returned():
+                    text = f"no queue is bound to exchange '{exchange}' for routing key '{routing_key}'"
+                    raise PublishRefused(text) from error
+                case DeliveryError():
+                    text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
+                    raise PublishRefused(text) from error
+                case _:
+                    await self._close(channel)
+                    raise _lost(error) from error
+        except (TypeError, ValueError, struct.error) as error:  # say, a routing key of more than 255 bytes
+            text = f"a message for routing key '{routing_key}' cannot be put in AMQP's terms: {error}"
+            raise PublishRefused(text) from error
+
+    async def ensure(self, topologies: Mapping[Topology, TopologyMode]) -> None:
+        """Declare or check queues and exchanges. Raises TopologyError, LinkError."""
+        await self._open()
+        if self._connection is not None:
+            for topology, mode in topologies.items():
+                await ensure_topology(self._connection, topology, mode)
+
+    async def close(self) -> None:
+        """Close the connection; the next publish opens another."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            await close(connection)
+
+    async def _close(self, channel: Channel) -> None:
+        """Close the connection of a channel that failed, unless another publish has opened the next one meanwhile."""
+        if self._channel is channel:
+            await self.close()
+
+    async def _open(self) -> Channel:
+        before = self._failure
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                # Who waited for an attempt that failed shares its failure: a thousand publishes are one attempt.
+                if self._failure is not None and self._failure is not before:
+                    raise LinkError(str(self._failure)) from self._failure
+                await self.close()
+                try:
+                    self._connection = await connect(self._settings, f"{self._name} publish")
+                    self._channel = await open_channel(self._connection, confirms=True)
+                except LinkError as failure:
+                    self._failure = failure
+                    raise
+                self._failure = None
+            return self._channel
+
+
+def _lost(error: LinkError) -> PublishError:
+    """What a publish raises whose channel is no more."""
+    match error.__cause__:
+        case ChannelNotFoundEntity() as cause:
+            return ChannelRefused(f"{cause}: name an exchange that exists, or run its worker once to make it")
+        case ChannelAccessRefused() | ChannelPreconditionFailed() as cause:
+            return ChannelRefused(f"{cause}: the broker's settings do not allow it")
+        case _:
+            return PublishError(str(error))
+
+
+def properties_of(message: Outgoing) -> Basic.Properties:
+    """The AMQP properties of a message about to be published: persistent, with an id and the time."""
+    return Basic.Properties(
+        content_type="application/json",
+        headers=dict(message.headers),
+        delivery_mode=2,
+        message_id=uuid.uuid4().hex,
+        timestamp=datetime.now(UTC),
+    )
+
+
+async def publish_all(
+    settings: RabbitMQ,
+    topologies: Mapping[Topology, TopologyMode],
+    outgoing: Iterable[Outgoing],
+    *,
+    on_progress: Callable[[int], None],
+) -> int:
+    """Publish every message, confirmed, many at a time, in order; returns how many.
+
+    First the queues of `topologies` are made or checked, so that nothing is published past them.
+    `on_progress` is told the number confirmed so far. Raises what PublishLink.publish and
+    PublishLink.ensure raise, and what reading `outgoing` raises, after all that was sent is settled.
+    """
+    publisher = PublishLink(settings, "publish")
+    room = asyncio.Semaphore(WINDOW)
+    sending: set[asyncio.Task[None]] = set()
+    failures: list[LinkError] = []
+    confirmed = 0
+
+    async def send(message: Outgoing) -> None:
+        nonlocal confirmed
+        try:
+            await publisher.publish(message.exchange, message.routing_key, message.body, properties_of(message))
+            confirmed += 1
+        except LinkError as error:
+            failures.append(error)
+        finally:
+            room.release()
+
+    try:
+        await publisher.ensure(topologies)
+        async with aclosing(read_ahead(outgoing)) as messages:
+            async for message in messages:
+                await room.acquire()
+                if failures:
+                    break
+                task = asyncio.create_task(send(message))
+                sending.add(task)
+                task.add_done_callback(sending.discard)
+                on_progress(confirmed)
+    finally:
+        if sending:
+            await asyncio.wait(sending)
+        on_progress(confirmed)
+        await publisher.close()
+    if failures:
+        raise failures[0]
+    return confirmed

@@ -1,0 +1,71 @@
+"""Send one message, as often as its refusals allow: what the broker refuses is tried again apart from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from penstock.errors import ChannelRefused, PublishRefused
+from penstock.publish_link import PublishLink
+
+if TYPE_CHECKING:
+    from penstock.clock import Clock
+    from penstock.message import Message
+    from penstock.settings import Settings
+
+#: The standard library's, as it runs within other people's programs.
+log = logging.getLogger(__name__)
+
+
+class Sender:
+    """Two connections: one for all messages, and one for a refused message at a time, which thereby stands alone."""
+
+    def __init__(self, settings: Settings, name: str, clock: Clock) -> None:
+        self._settings = settings.transaction
+        self._clock = clock
+        self._link = PublishLink(settings.rabbitmq, name)
+        self._apart = PublishLink(settings.rabbitmq, f"{name} apart")
+        self._turn = asyncio.Lock()
+
+    async def send(self, message: Message) -> None:
+        """Returns once the broker has confirmed that a queue holds it.
+
+        Raises PublishRefused after transaction.retry_attempts tries that it refused, transaction.retry_delay seconds
+        apart; LinkError in an outage, which counts as no try.
+        """
+        try:
+            await _publish(self._link, message)
+        except ChannelRefused:  # perhaps over a neighbour: that counts for nobody
+            await self._insist(message, 0)
+        except PublishRefused as refusal:
+            await self._pause(message, 1, refusal)
+            await self._insist(message, 1)
+
+    async def _insist(self, message: Message, refusals: int) -> None:
+        """Try it apart from all others, where a refusal is its own."""
+        while True:
+            try:
+                async with self._turn:
+                    await _publish(self._apart, message)
+            except PublishRefused as refusal:
+                refusals += 1
+                await self._pause(message, refusals, refusal)
+            else:
+                return
+
+    async def _pause(self, message: Message, refusals: int, refusal: PublishRefused) -> None:
+        """Wait until it may be tried again. Raises the refusal where it may not."""
+        if refusals >= self._settings.retry_attempts:
+            raise refusal
+        log.warning("publish_refused: %s, attempt %d: %s", message.id, refusals, refusal)
+        await self._clock.sleep(self._settings.retry_delay)
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self._link.close()
+        await self._apart.close()
+
+
+async def _publish(link: PublishLink, message: Message) -> None:
+    await link.publish(message.exchange, message.routing_key, message.body, message.decoded())
