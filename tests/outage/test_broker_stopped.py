@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import asyncpg
-import pytest
 
 from penstock.settings import Limits, QueueSettings
 from servers.wait import wait_until
@@ -17,22 +16,11 @@ from support.cli import Installation
 from support.notes import quick, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from servers import Server
     from support.notes import Running
 
 #: How long the broker is away, in seconds.
 AWAY = 5
-#: A kill -9 this soon after a quorum queue was declared can lose the queue itself, in seconds (measured).
-YOUNG = 3.5
-
-
-@pytest.fixture
-def server(own_rabbitmq: Server) -> Iterator[Server]:
-    yield own_rabbitmq
-    own_rabbitmq.thaw()
-    own_rabbitmq.start()
 
 
 async def half_way(worker: Running) -> None:
@@ -74,7 +62,7 @@ async def test_a_broker_that_is_stopped_for_a_while(server: Server) -> None:
 async def test_a_broker_that_is_killed(server: Server) -> None:
     async with running(server.url, name="killed") as worker:
         await half_way(worker)
-        await asyncio.sleep(YOUNG)
+        await asyncio.sleep(broker.YOUNG)
         await asyncio.to_thread(server.kill)
         await worker.until(lambda: not worker.process.link.connected, "the link is down")
         worker.sink.let()

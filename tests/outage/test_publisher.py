@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from pydantic import SecretStr
 
 from penstock import Confirmed, Publisher, Stored
@@ -19,28 +18,17 @@ from support import broker
 from support.publishing import CALLERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from servers import Server
 
 PROGRAM = Path(broker.__file__).with_name("publishing.py")
 COUNT = 10_000
-#: A kill -9 this soon after a quorum queue was declared can lose the queue itself, in seconds (measured).
-YOUNG = 3.5
-
-
-@pytest.fixture
-def server(own_rabbitmq: Server) -> Iterator[Server]:
-    yield own_rabbitmq
-    own_rabbitmq.thaw()
-    own_rabbitmq.start()
 
 
 async def declare(url: str) -> None:
     async with broker.channel(url) as channel:
         await channel.queue_delete("orders")
     await broker.declare_queue(url, "orders", "shop", {"x-queue-type": "quorum"})
-    await asyncio.sleep(YOUNG)
+    await asyncio.sleep(broker.YOUNG)
 
 
 class Publishing:
