@@ -21,6 +21,11 @@ class Superseded:
 
 
 @dataclass(frozen=True, slots=True)
+class Spilled:
+    """On the disk of this machine, in the spill; the worker writes it once its sink is back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """Cannot be decoded, validated or stored, now or ever.
 
@@ -43,8 +48,9 @@ class Transient:
 
 
 Refusal = Poison | Transient
-Outcome = Written | Duplicate | Superseded | Poison | Transient
+Outcome = Written | Duplicate | Superseded | Spilled | Poison | Transient
 
 WRITTEN = Written()
 DUPLICATE = Duplicate()
 SUPERSEDED = Superseded()
+SPILLED = Spilled()

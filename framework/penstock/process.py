@@ -17,6 +17,7 @@ from penstock.codec import Codec
 from penstock.consumer import Consumer
 from penstock.deadletter import DeadLetters
 from penstock.errors import PenstockError, SettingsError, SinkUnavailable
+from penstock.failover import Failover
 from penstock.fuse import Fuse
 from penstock.health import HealthServer
 from penstock.link import Link
@@ -25,6 +26,7 @@ from penstock.pools import PoolWatch
 from penstock.publish_link import PublishLink
 from penstock.retry import until_it_works
 from penstock.settlement import Settler
+from penstock.target import Target
 from penstock.writer import Writer
 
 if TYPE_CHECKING:
@@ -65,16 +67,9 @@ class WorkerProcess:
         sink = worker.sink(worker, settings)
         self._pools = PoolWatch(sink, self._endpoint.name, clock)
         self.metrics.pools(self._pools)
-        self.writer = Writer(
-            sink,
-            self._endpoint,
-            worker.mode,
-            settings,
-            breaker=self._breaker,
-            fuse=self._fuse,
-            clock=clock,
-            metrics=self.metrics,
-        )
+        target = Target(sink, self._endpoint, settings, breaker=self._breaker, clock=clock, metrics=self.metrics)
+        self.failover = Failover((target,), settings, clock=clock, metrics=self.metrics)
+        self.writer = Writer(self.failover, worker.mode, settings, fuse=self._fuse, clock=clock)
         self.consumer = Consumer(
             self._codec,
             self.link,
@@ -103,7 +98,7 @@ class WorkerProcess:
 
     async def _open_sink(self, *, give_up: bool) -> None:
         await until_it_works(
-            self.writer.open,
+            self.failover.open,
             what=f"sink {self._endpoint.name}",
             errors=SinkUnavailable,
             settings=self.settings.retry,
@@ -132,16 +127,16 @@ class WorkerProcess:
         """Give everything back; deliveries that are not settled go back to the queue."""
         await self.link.stop()
         await self._publisher.close()
-        await self.writer.close()
+        await self.failover.close()
 
     def reload(self, settings: Settings) -> None:
         """Take new settings where that is safe while running: batch, prefetch, retry, breaker, fuse, limits."""
         self.settings = settings
         self.writer.settings = settings
+        self.failover.reload(settings)
         self.link.settings = settings
         self._fuse.settings = settings.fuse
         self._codec.limits = settings.limits
-        self._breaker.settings = settings.breaker
         self.consumer.reload(settings)
 
     # What others see.
@@ -157,7 +152,7 @@ class WorkerProcess:
     def health(self) -> dict[str, Any]:
         """The state of every part, as JSON can say it. Times in seconds."""
         now = self._clock.now()
-        last_write = self.writer.last_write
+        last_write = self.failover.active.last_write
         reason = self.ready()
         return {
             "status": "ok" if reason is None else "waiting",

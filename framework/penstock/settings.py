@@ -165,6 +165,34 @@ class RetrySettings(Section):
         return self
 
 
+class FailoverSettings(Section):
+    """What happens when a sink's server is away and a backup is set (postgres.backup_url, neo4j.backup_url).
+
+    `mode` replica: the backup is a synchronous standby that somebody promotes. independent: a database of its own,
+    whose records are brought to the primary later. Times in seconds.
+    """
+
+    mode: Literal["replica", "independent"] | None = None
+    #: Where this process runs: endpoints of the same region come first.
+    region: str = ""
+    #: Good probes in a row of a preferred endpoint before the writes return to it; and how often it is probed.
+    return_after: int = Field(3, ge=1)
+    probe_every: float = Field(5, gt=0)
+
+
+class SpillSettings(Section):
+    """Where a worker keeps records while all endpoints of its sink are down; full pauses it, nothing is dropped.
+
+    `path` is a folder on a disk that outlives the process; None: no spill, the records stay in the queue.
+    """
+
+    path: str | None = None
+    records: int = Field(1_000_000, ge=1)
+    byte_size: int = Field(1024 * 1024 * 1024, ge=1)
+    #: Seconds; no more is taken while the oldest record waits longer. Below the age at which ledgers are pruned.
+    age: float = Field(7 * 24 * 3600, gt=0)
+
+
 class TransactionSettings(Section):
     """What `penstock.Publisher` does about a message that the broker refuses. Outages are not counted."""
 
@@ -218,6 +246,8 @@ class Settings(Section):
     limits: Limits = Limits()
     breaker: BreakerSettings = BreakerSettings()
     retry: RetrySettings = RetrySettings()
+    failover: FailoverSettings = FailoverSettings()
+    spill: SpillSettings = SpillSettings()
     transaction: TransactionSettings = TransactionSettings()
     outbox: OutboxSettings = OutboxSettings()
     fuse: FuseSettings = FuseSettings()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 #: Names that are no settings: where the file and the stack are, and what the tests and later processes look at.
-_OTHERS = re.compile(r"PENSTOCK_(CONFIG|STACK|TEST_.*|REQUIRE_SERVICES|SAMPLE_DATA|CACHE|REGION)")
+_OTHERS = re.compile(r"PENSTOCK_(CONFIG|STACK|TEST_.*|REQUIRE_SERVICES|SAMPLE_DATA|CACHE)")
 #: What Kubernetes and Docker set in every container beside a service of that name, as RABBITMQ_PORT=tcp://10.0.0.1:5672.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
 _SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://.*")
@@ -32,6 +32,7 @@ _CONVENTIONAL: dict[str, SettingPath] = {
     "RABBITMQ_TLS": ("rabbitmq", "tls"),
     "TRANSACTION_RETRY_ATTEMPTS": ("transaction", "retry_attempts"),
     "TRANSACTION_RETRY_DELAY": ("transaction", "retry_delay"),
+    "PENSTOCK_REGION": ("failover", "region"),
     "LOG_LEVEL": ("log", "level"),
     "LOG_FORMAT": ("log", "format"),
 }
@@ -77,7 +78,7 @@ def read_environment(known: Mapping[SettingPath, Setting], environ: Mapping[str,
     # In this order, so that the name that can mean nothing else wins.
     variables = _CONVENTIONAL | own
     files = {f"{name}_FILE": name for name, path in variables.items() if known[path].secret}
-    _refuse_unknown(environ, [*own, *(name for name in files if name.startswith("PENSTOCK_"))])
+    _refuse_unknown(environ, [*variables, *(name for name in files if name.startswith("PENSTOCK_"))])
     texts = {name: Given(text, name) for name in variables if (text := environ.get(name)) and not _is_link(name, text)}
     for file_variable, name in files.items():
         if path := environ.get(file_variable):

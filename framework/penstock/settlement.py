@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from penstock.errors import LinkError
-from penstock.outcome import Duplicate, Outcome, Poison, Superseded, Transient, Written
+from penstock.outcome import Duplicate, Outcome, Poison, Spilled, Superseded, Transient, Written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def settlement_for(outcome: Outcome) -> Settlement:
     settled at all: it goes back in order when the channel is closed.
     """
     match outcome:
-        case Written() | Duplicate() | Superseded():
+        case Written() | Duplicate() | Superseded() | Spilled():
             return ACK
         case Poison() | Transient():
             return DeadLetter(outcome)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from penstock.message import Message
     from penstock.outcome import Outcome
     from penstock.record import Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server of a sink. `url` may hold a password and is never printed; `name` is what people see."""
+    """One server of a sink. `url` may hold a password and is never printed; `name` is what people see.
+
+    `region` is where it stands, empty where nobody said. With `records_taken` the sink enters what it
+    writes there, in the same transaction, for the primary to be given later (see `Reconcilable`).
+    """
 
     name: str
     url: str = field(repr=False)
+    region: str = ""
+    records_taken: bool = False
 
 
 class Sink(Protocol):
@@ -46,3 +54,37 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Give back every resource; never raises, and is safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """What a server of a replicated database says of itself.
+
+    `writable`: it takes writes, so it is no standby. `timeline` grows with every promotion; of two
+    writable servers the one on the lower was primary once and is no more. `synchronous`: a commit
+    there waits for a standby.
+    """
+
+    writable: bool
+    timeline: int
+    synchronous: bool
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """A sink whose endpoints may be a primary and its standbys: what failover.mode `replica` needs."""
+
+    async def replica_state(self) -> ReplicaState:
+        """Ask the server, in bounded time. Raises SinkUnavailable."""
+
+
+@runtime_checkable
+class Reconcilable(Protocol):
+    """A sink that records at an endpoint with `records_taken` what it wrote there: failover.mode `independent`."""
+
+    def taken(self, limit: int) -> AbstractAsyncContextManager[Sequence[Message]]:
+        """The first `limit` messages taken, oldest first, locked against every other worker of the same name.
+
+        Waits for the lock in bounded time. A block that ends without an error has them forgotten, in the
+        transaction that locked them; any other end leaves them. Raises SinkUnavailable.
+        """

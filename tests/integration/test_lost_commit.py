@@ -11,11 +11,13 @@ import pytest
 
 from penstock.breaker import Breaker
 from penstock.clock import SystemClock
+from penstock.failover import Failover
 from penstock.fuse import Fuse
 from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.settings import Settings
 from penstock.sink import Endpoint
+from penstock.target import Target
 from penstock.testing import make_record
 from penstock.writer import Writer
 from penstock_workers.table.row import TableRow
@@ -81,18 +83,12 @@ async def _answer(back: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
 
 
-def make_writer(sink: TableSink, mode: Mode, url: str) -> Writer:
+def make_writer(sink: TableSink, mode: Mode, url: str) -> tuple[Writer, Failover]:
     settings, clock, metrics = Settings(), SystemClock(), Metrics("w")
-    return Writer(
-        sink,
-        Endpoint("proxy", url),
-        mode,
-        settings,
-        breaker=Breaker("proxy", settings.breaker, clock, metrics),
-        fuse=Fuse(settings.fuse),
-        clock=clock,
-        metrics=metrics,
-    )
+    breaker = Breaker("proxy", settings.breaker, clock, metrics)
+    target = Target(sink, Endpoint("proxy", url), settings, breaker=breaker, clock=clock, metrics=metrics)
+    failover = Failover((target,), settings, clock=clock, metrics=metrics)
+    return Writer(failover, mode, settings, fuse=Fuse(settings.fuse), clock=clock), failover
 
 
 def play(number: int) -> Record:
@@ -105,16 +101,16 @@ async def test_cut_at_commit(database: Database, mode: Mode, *, passes: bool) ->
     table, make = (PLAYS, play) if mode == "append" else (ARTISTS, lambda number: artist(str(number)))
     proxy = CuttingProxy(database.url, passes=passes)
     async with proxy.url() as url:
-        writer = make_writer(database.sink(table, mode=mode), mode, url)
-        await writer.open()
+        writer, failover = make_writer(database.sink(table, mode=mode), mode, url)
+        await failover.open()
         try:
             assert await writer.write([make(0)]) == [WRITTEN]
             proxy.armed = True
             outcomes = await writer.write([make(number) for number in range(1, 101)])
         finally:
-            await writer.close()
+            await failover.close()
     assert proxy.cuts == 1
-    assert writer.breaker.state == "closed"
+    assert failover.active.breaker.state == "closed"
     # A COMMIT that arrived may still be under way when the batch is written again: then that one waits, and finds it.
     assert outcomes == [DUPLICATE if passes else WRITTEN] * 100
     assert await database.look.fetchval(f"SELECT count(*) FROM {table.name}") == 101  # noqa: S608 a test's own table

@@ -132,7 +132,6 @@ def test_empty_variables_and_those_of_others_set_nothing() -> None:
         "PENSTOCK_REQUIRE_SERVICES": "1",
         "PENSTOCK_SAMPLE_DATA": "x",
         "PENSTOCK_CACHE": "x",
-        "PENSTOCK_REGION": "x",
         # What Kubernetes sets beside a service called rabbitmq, postgres or penstock-monitor.
         "RABBITMQ_PORT": "tcp://10.0.0.1:5672",
         "POSTGRES_PORT": "tcp://10.0.0.2:5432",

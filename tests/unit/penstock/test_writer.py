@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from penstock.breaker import Breaker
 from penstock.errors import BatchError, ConnectionLost, FuseBlown, SinkUnavailable
+from penstock.failover import Failover
 from penstock.fuse import Fuse
 from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Poison, Transient
 from penstock.settings import BreakerSettings, FuseSettings, RetrySettings, Settings
 from penstock.sink import Endpoint
+from penstock.target import Target
 from penstock.testing import MemorySink, make_record
 from penstock.writer import Writer
 from support.clock import ManualClock
@@ -48,19 +50,15 @@ class Bench:
         metrics = Metrics("w")
         self.breaker = Breaker("primary", self.settings.breaker, self.clock, metrics)
         self.fuse = Fuse(self.settings.fuse)
-        self.writer = Writer(
-            self.sink,
-            Endpoint("primary", "memory:"),
-            self.mode,
-            self.settings,
-            breaker=self.breaker,
-            fuse=self.fuse,
-            clock=self.clock,
-            metrics=metrics,
+        endpoint = Endpoint("primary", "memory:")
+        self.target = Target(
+            self.sink, endpoint, self.settings, breaker=self.breaker, clock=self.clock, metrics=metrics
         )
+        self.failover = Failover((self.target,), self.settings, clock=self.clock, metrics=metrics)
+        self.writer = Writer(self.failover, self.mode, self.settings, fuse=self.fuse, clock=self.clock)
 
     async def write(self, records: Sequence[Record], refused: Sequence[Poison] = ()) -> list[Outcome]:
-        await self.writer.open()
+        await self.failover.open()
         return await self.writer.write(records, refused)
 
 
@@ -284,7 +282,7 @@ async def test_a_sink_that_miscounts_is_an_outage() -> None:
 
 async def test_recovery_probes_one_at_a_time_and_the_next_write_decides() -> None:
     bench = Bench()
-    await bench.writer.open()
+    await bench.failover.open()
     bench.breaker.trip(ConnectionError("gone"))
     bench.sink.outage = SinkUnavailable("still gone")
     recovering = asyncio.create_task(bench.writer.recover())
