@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 import pytest
 
-from servers import Address, Unavailable, private_pgbouncer, private_server, shared_server, stand_in
-from servers.graph import wipe
-from servers.management import Management
-from support.cli import Installation
+from penstock.drill.installation import Installation
+from penstock.drill.servers import Address, Unavailable, private_pgbouncer, private_server, shared_server, stand_in
+from penstock.drill.servers.graph import wipe
+from penstock.drill.servers.management import Management
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from servers import Server
-    from servers.choose import Kind
+    from penstock.drill.servers import Server
+    from penstock.drill.servers.choose import Kind
 
 pytest_plugins = ["fixtures_data", "fixtures_graph", "support.outside"]
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servers import running
-from servers.embedded import embedded_graph
-from servers.graph import wipe
+from penstock.drill.servers import running
+from penstock.drill.servers.embedded import embedded_graph
+from penstock.drill.servers.graph import wipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servers import Server
+    from penstock.drill.servers import Server
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from neo4j import AsyncGraphDatabase
 
+from penstock.drill.servers import Address
 from penstock.record import Batch
 from penstock.testing import make_record
 from penstock_workers.graph.pattern import Edge, Node, Pattern
 from penstock_workers.graph.row import NodeRow
-from servers import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servers import Address, running
-from servers.embedded import development_broker
+from penstock.drill.servers import Address, running
+from penstock.drill.servers.embedded import development_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servers import Server
+    from penstock.drill.servers import Server
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import asyncpg
 from neo4j import AsyncGraphDatabase
 
+from penstock.drill.servers import Address
 from penstock.outcome import Poison
 from penstock.settings import Neo4j, Postgres, Settings
 from penstock.sink import Endpoint
@@ -21,17 +22,16 @@ from penstock_workers.graph.sink import graph_sink
 from penstock_workers.table.row import TableRow
 from penstock_workers.table.sink import table_sink
 from penstock_workers.table.table import Table
-from servers import Address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
 
+    from penstock.drill.servers import Server
     from penstock.outcome import Refusal
     from penstock.record import Record
     from penstock.sink import Sink
     from penstock.sink_contract import Target
     from penstock.worker import Mode
-    from servers import Server
 
 
 class Case(NamedTuple):

@@ -20,7 +20,7 @@ from support.wait import until
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractIncomingMessage
 
-    from servers import Address
+    from penstock.drill.servers import Address
 
 EXCHANGE_TYPES = [
     ("topic", "a.*.c.#", "a.b.c.d", "a.b.d"),

@@ -22,7 +22,7 @@ from support.wait import until
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractIncomingMessage
 
-    from servers import Address
+    from penstock.drill.servers import Address
 
 TYPES: list[dict[str, Any]] = [{"x-queue-type": "classic"}, {"x-queue-type": "quorum", "x-delivery-limit": 100}]
 PATTERNS = ["", "#", "*", "a", "a.#", "#.a", "a.*", "*.a", "a.#.b", "#.#", "*.#", "a.*.#.b", "..", "a..b", "#.*.#"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from servers.wait import wait_until
+from penstock.drill.servers.wait import wait_until
 from support import broker, stores
 
 if TYPE_CHECKING:
-    from support.cli import Installation
+    from penstock.drill.installation import Installation
 
 
 def artist(number: int, **fields: Any) -> tuple[str, dict[str, Any]]:

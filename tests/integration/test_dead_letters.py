@@ -15,7 +15,7 @@ from support.clock import WatchedClock
 from support.notes import declare, quick, running
 
 if TYPE_CHECKING:
-    from servers.management import Management
+    from penstock.drill.servers.management import Management
     from support.notes import Running
 
 POISON = b"not JSON"

@@ -18,15 +18,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integration.discogs_counts import Graph, graph_of
 from penstock.discovery import load_demo
-from servers.wait import wait_until
+from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from support.cli import Process
+    from penstock.drill.installation import Process
 
 TABLES = {"Artist": "artists", "Label": "labels", "Master": "masters", "Release": "releases"}
 

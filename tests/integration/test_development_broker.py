@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servers import running
-from servers.embedded import development_broker
+from penstock.drill.installation import Installation
+from penstock.drill.servers import running
+from penstock.drill.servers.embedded import development_broker
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from servers import Server
+    from penstock.drill.servers import Server
 
 
 @pytest.fixture

@@ -21,22 +21,22 @@ import pytest
 from neo4j import GraphDatabase
 from neo4j.exceptions import AuthError, DriverError, Neo4jError
 
+from penstock.drill.servers.embedded import PASSWORD, embedded_server
+from penstock.drill.servers.wait import wait_until
 from penstock.embedded.graph import GraphPart
 from penstock.embedded.part import Place
 from penstock.embedded.ports import free_ports
 from penstock.embedded.postgres import PostgresPart
 from penstock.embedded.unprivileged import NOBODY
 from penstock.errors import StackError
-from servers.embedded import PASSWORD, embedded_server
-from servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from neo4j import Driver
 
+    from penstock.drill.servers.native import NativeServer
     from penstock.embedded.part import Part
-    from servers.native import NativeServer
 
 PARTS = (PostgresPart(), GraphPart())
 TESTS = Path(__file__).parents[1]

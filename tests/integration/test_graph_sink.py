@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from graphs import MUSIC, Store, batches, collection, connect, dice, expected, invented, record
+from penstock.drill.servers import Address
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN, Poison, Transient
 from penstock.record import Batch
@@ -16,7 +17,6 @@ from penstock.settings import Neo4j
 from penstock.sink import Endpoint
 from penstock_workers.graph.row import NodeRow
 from penstock_workers.graph.sink import GraphSink
-from servers import Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

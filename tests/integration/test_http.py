@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from servers.wait import wait_until
+from penstock.drill.servers.wait import wait_until
 from support import broker
 
 if TYPE_CHECKING:
-    from support.cli import Installation
+    from penstock.drill.installation import Installation
 
 
 async def test_the_five_answers(penstock: Installation, broker_url: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from penstock.drill.servers.wait import wait_until
 from penstock.errors import SinkUnavailable
 from penstock.link import Link
 from penstock.settings import BatchSettings, Limits, QueueSettings, RetrySettings
-from servers.wait import wait_until
 from support import broker
 from support.clock import WatchedClock
 from support.notes import quick, running
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pytest
     from aio_pika.abc import AbstractIncomingMessage
 
-    from servers.management import Management
+    from penstock.drill.servers.management import Management
 
 CONSUMING = "penstock notes consume"
 

@@ -12,7 +12,7 @@ from support import broker, stores
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.cli import Installation
+    from penstock.drill.installation import Installation
 
 WORKERS = ("discogs-table", "discogs-graph")
 

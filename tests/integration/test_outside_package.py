@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from penstock.drill.installation import Installation
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.drill.servers.pgbouncer import SERVER_CONNECTIONS
 from penstock.errors import SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.sink import Endpoint
 from penstock.testing import make_batch, make_record
 from penstock_workers.table.row import TableRow
-from servers.pgbouncer import SERVER_CONNECTIONS
 from support.tables import ARTISTS, PLAYS, Database, artist
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from penstock.drill.servers import Server
     from penstock_workers.table.sink import TableSink
-    from servers import Server
     from support.tables import Connection
 
 #: More than there are server connections, so that each writer gets those of others.

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from penstock.drill.servers.wait import INTERVAL
 from penstock.errors import SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.sink import Endpoint
 from penstock.testing import make_batch
-from servers.wait import INTERVAL
 from support.tables import ARTISTS, Database, artist
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from servers import Server
+    from penstock.drill.servers import Server
     from support.tables import Connection
 
 

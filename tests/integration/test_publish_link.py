@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from penstock.drill.installation import Installation
 from penstock.errors import PublishError, UsageError
 from penstock.publish_link import WINDOW, PublishLink, properties_of, publish_all
 from penstock.readahead import ROOM
 from penstock.reader import Outgoing
 from penstock.settings import RabbitMQ
 from support import broker
-from support.cli import Installation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from penstock.drill.servers.wait import wait_until
 from penstock.embedded.ports import free_ports
-from servers.wait import wait_until
 from support import stores
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from servers.wait import wait_until
+from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from servers.management import Management
-    from support.cli import Process
+    from penstock.drill.installation import Process
+    from penstock.drill.servers.management import Management
 
 NAME = "discogs-table"
 

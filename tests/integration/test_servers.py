@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 from neo4j import AsyncGraphDatabase, GraphDatabase
 
-from servers import Address, Unavailable, shared_server
-from servers.server import Given
+from penstock.drill.servers import Address, Unavailable, shared_server
+from penstock.drill.servers.server import Given
 
 if TYPE_CHECKING:
-    from servers import Server
-    from servers.choose import Kind
-    from servers.management import Management
+    from penstock.drill.servers import Server
+    from penstock.drill.servers.choose import Kind
+    from penstock.drill.servers.management import Management
 
 QUEUE = "kept"
 

@@ -17,12 +17,12 @@ import asyncpg
 import psutil
 import pytest
 
+from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 from penstock.embedded.places import Places
 from penstock.embedded.stack import PARTS, Stack
 from penstock.errors import StackError
-from servers.wait import wait_until
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

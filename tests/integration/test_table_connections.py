@@ -22,7 +22,7 @@ from penstock_workers.table.sink import PREPARE_LOCK
 from support.tables import ARTISTS, LABELS, Connection, Database, artist, label
 
 if TYPE_CHECKING:
-    from servers import Server
+    from penstock.drill.servers import Server
 
 
 async def wait_for_a_lock(look: Connection) -> None:

@@ -12,7 +12,7 @@ from support import broker
 from support.notes import declare, quick, running, starting
 
 if TYPE_CHECKING:
-    from servers.management import Management
+    from penstock.drill.servers.management import Management
 
 OURS: dict[str, str | int] = {
     "x-queue-type": "quorum",

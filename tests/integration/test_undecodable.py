@@ -12,7 +12,7 @@ from support.notes import quick, running
 if TYPE_CHECKING:
     import pytest
 
-    from servers.management import Management
+    from penstock.drill.servers.management import Management
 
 #: Seconds since the epoch in the year 285,428,751: more than Python's clock can say.
 NO_TIME = 2**53

@@ -6,13 +6,13 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from servers.wait import wait_until
+from penstock.drill.servers.wait import wait_until
 from support import broker, stores
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.cli import Installation
+    from penstock.drill.installation import Installation
 
 WORKERS = ("discogs-table", "discogs-graph")
 

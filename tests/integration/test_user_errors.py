@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.cli import Installation
+    from penstock.drill.installation import Installation
 
 SECRET = "hunter2-very-secret"
 

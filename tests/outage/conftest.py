@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servers import Server
+    from penstock.drill.servers import Server
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 from penstock.settings import Limits, QueueSettings
-from servers.wait import wait_until
 from support import broker, stores
-from support.cli import Installation
 from support.notes import quick, running
 
 if TYPE_CHECKING:
-    from servers import Server
+    from penstock.drill.servers import Server
     from support.notes import Running
 
 #: How long the broker is away, in seconds.

@@ -14,13 +14,13 @@ import pytest
 from aiormq.exceptions import AMQPError
 from pamqp.commands import Basic, Connection, Queue
 
+from penstock.drill.servers import running
+from penstock.drill.servers.daemon import Daemon
+from penstock.drill.servers.embedded import development_broker
+from penstock.drill.servers.wait import wait_until
 from penstock.embedded.broker import BrokerPart
 from penstock.embedded.part import Place, environment
 from penstock.errors import LinkError
-from servers import running
-from servers.daemon import Daemon
-from servers.embedded import development_broker
-from servers.wait import wait_until
 from support.amqp import channel, depth_becomes, next_of, put, wire
 from support.wait import until
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-    from servers.native import NativeServer
+    from penstock.drill.servers.native import NativeServer
 
 WORK = {"x-queue-type": "quorum", "x-delivery-limit": 1000}
 #: What may wait for its confirm at one time.

@@ -16,7 +16,7 @@ from penstock.stores.neo4j import CLOSE_LIMIT, Pool
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from servers import Server
+    from penstock.drill.servers import Server
 
 #: Of every transaction here, in seconds.
 LIMIT = 2.0

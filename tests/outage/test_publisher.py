@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from penstock import Confirmed, Publisher, Stored
+from penstock.drill.servers.wait import wait_until
 from penstock.settings import OutboxSettings, RabbitMQ, RetrySettings, Settings
-from servers.wait import wait_until
 from support import broker
 from support.publishing import CALLERS
 
 if TYPE_CHECKING:
-    from servers import Server
+    from penstock.drill.servers import Server
 
 PROGRAM = Path(broker.__file__).with_name("publishing.py")
 COUNT = 10_000

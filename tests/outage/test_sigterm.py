@@ -6,12 +6,12 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from servers.wait import wait_until
+from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
-    from support.cli import Process
+    from penstock.drill.installation import Process
 
 #: kill, start again, and so on
 TIMES = 10

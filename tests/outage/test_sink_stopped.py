@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from servers.wait import wait_until
+from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 from support import broker, stores
-from support.cli import Installation
 
 if TYPE_CHECKING:
-    from servers import Server
-    from support.cli import Process
+    from penstock.drill.installation import Process
+    from penstock.drill.servers import Server
 
 SECONDS = 20
 RECORDS = 8_000

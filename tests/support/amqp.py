@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
     from pamqp.base import Frame
 
-    from servers import Address
+    from penstock.drill.servers import Address
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 

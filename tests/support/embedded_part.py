@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from penstock.drill.servers.wait import INTERVAL
 from penstock.embedded.graph import GraphPart
 from penstock.embedded.part import Place, environment
 from penstock.embedded.postgres import PostgresPart
-from servers.wait import INTERVAL
 
 if TYPE_CHECKING:
     from penstock.embedded.part import Part

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from neo4j import GraphDatabase
 
-from servers import Address
+from penstock.drill.servers import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

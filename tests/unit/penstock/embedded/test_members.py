@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from penstock.drill.servers.wait import wait_until
 from penstock.embedded.members import Member, members_in
 from penstock.embedded.part import Command
 from penstock.errors import StackError
-from servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

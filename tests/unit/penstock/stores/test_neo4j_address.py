@@ -48,7 +48,7 @@ def test_an_endpoint_carries_any_login_and_shows_none(login: Login | None) -> No
     address = Address("bolt", "graph", 7687, "music", login)
     assert Address.of_endpoint(address.endpoint) == address
     assert address.endpoint.name == "graph:7687/music"
-    assert repr(address.endpoint) == "Endpoint(name='graph:7687/music')"
+    assert repr(address.endpoint) == "Endpoint(name='graph:7687/music', region='', records_taken=False)"
     assert repr(address) == "Address(scheme='bolt', host='graph', port=7687, database='music', query='')"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from servers.wait import wait_until
+from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

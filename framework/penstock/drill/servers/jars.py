@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from servers.server import Unavailable
+from penstock.drill.servers.server import Unavailable
 
 VERSION = "5.26.30"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"

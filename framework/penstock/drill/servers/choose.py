@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from docker.errors import DockerException
 
-from servers import container
-from servers.address import Address
-from servers.embedded import development_broker, embedded_graph, embedded_postgres
-from servers.graph import native_neo4j
-from servers.pgbouncer import native_pgbouncer
-from servers.postgres import native_postgres
-from servers.rabbitmq import native_rabbitmq
-from servers.server import Given, Server, Unavailable
+from penstock.drill.servers import container
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.embedded import development_broker, embedded_graph, embedded_postgres
+from penstock.drill.servers.graph import native_neo4j
+from penstock.drill.servers.pgbouncer import native_pgbouncer
+from penstock.drill.servers.postgres import native_postgres
+from penstock.drill.servers.rabbitmq import native_rabbitmq
+from penstock.drill.servers.server import Given, Server, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import httpx
 
-from servers.wait import wait_until
+from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from servers.address import Address
+    from penstock.drill.servers.address import Address
 
 
 class Management:

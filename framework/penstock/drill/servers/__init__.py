@@ -6,9 +6,9 @@ installed here, the embedded stack. `servers.choose` decides, `tests/conftest.py
 
 from __future__ import annotations
 
-from servers.address import Address
-from servers.choose import private_pgbouncer, private_server, shared_server, stand_in
-from servers.server import Server, Unavailable, running
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.choose import private_pgbouncer, private_server, shared_server, stand_in
+from penstock.drill.servers.server import Server, Unavailable, running
 
 __all__ = [
     "Address",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
 
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.daemon import Daemon, as_user
+from penstock.drill.servers.folder import Folder
+from penstock.drill.servers.jars import find_jars, find_java
+from penstock.drill.servers.native import NativeServer
 from penstock.embedded.ports import free_ports
-from servers.address import Address
-from servers.daemon import Daemon, as_user
-from servers.folder import Folder
-from servers.jars import find_jars, find_java
-from servers.native import NativeServer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.daemon import Daemon, give
+from penstock.drill.servers.folder import Folder
+from penstock.drill.servers.native import NativeServer
+from penstock.drill.servers.postgres import answers
+from penstock.drill.servers.server import Unavailable
 from penstock.embedded.ports import free_ports
-from servers.address import Address
-from servers.daemon import Daemon, give
-from servers.folder import Folder
-from servers.native import NativeServer
-from servers.postgres import answers
-from servers.server import Unavailable
 
 PROGRAM = Path("/usr/sbin/pgbouncer")
 #: PgBouncer refuses to run as root. Its package depends on the one that makes this user.

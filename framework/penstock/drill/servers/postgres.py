@@ -11,12 +11,12 @@ import struct
 import subprocess
 from pathlib import Path
 
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.daemon import Daemon, as_user, give
+from penstock.drill.servers.folder import Folder
+from penstock.drill.servers.native import NativeServer
+from penstock.drill.servers.server import Unavailable
 from penstock.embedded.ports import free_ports
-from servers.address import Address
-from servers.daemon import Daemon, as_user, give
-from servers.folder import Folder
-from servers.native import NativeServer
-from servers.server import Unavailable
 
 USER = "postgres"
 PASSWORD = "penstock-test"

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from servers.server import Unavailable
-from servers.wait import wait_until
+from penstock.drill.servers.server import Unavailable
+from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

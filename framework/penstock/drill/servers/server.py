@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servers.address import Address
+    from penstock.drill.servers.address import Address
 
 
 class Unavailable(Exception):

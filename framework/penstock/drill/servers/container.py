@@ -11,10 +11,10 @@ from docker.errors import DockerException
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
+from penstock.drill.servers import graph, postgres, rabbitmq
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.wait import wait_until
 from penstock.embedded.ports import free_ports
-from servers import graph, postgres, rabbitmq
-from servers.address import Address
-from servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

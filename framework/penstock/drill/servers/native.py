@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from servers.wait import wait_until
+from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from signal import Signals
 
-    from servers.address import Address
-    from servers.daemon import Daemon
-    from servers.folder import Folder
+    from penstock.drill.servers.address import Address
+    from penstock.drill.servers.daemon import Daemon
+    from penstock.drill.servers.folder import Folder
 
 #: Seconds a server may take to answer after its start, on a machine busy with other things.
 READY = 120

@@ -7,17 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.daemon import Daemon
+from penstock.drill.servers.folder import Folder
+from penstock.drill.servers.native import NativeServer
+from penstock.drill.servers.server import Unavailable
 from penstock.embedded.broker import BrokerPart
 from penstock.embedded.graph import GraphPart
 from penstock.embedded.part import Place, environment
 from penstock.embedded.ports import free_ports
 from penstock.embedded.postgres import PostgresPart
 from penstock.errors import PenstockError
-from servers.address import Address
-from servers.daemon import Daemon
-from servers.folder import Folder
-from servers.native import NativeServer
-from servers.server import Unavailable
 
 if TYPE_CHECKING:
     from penstock.embedded.part import Part

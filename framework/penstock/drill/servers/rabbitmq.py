@@ -10,12 +10,12 @@ from pathlib import Path
 
 import httpx
 
+from penstock.drill.servers.address import Address
+from penstock.drill.servers.daemon import Daemon, give
+from penstock.drill.servers.folder import Folder
+from penstock.drill.servers.native import NativeServer
+from penstock.drill.servers.server import Unavailable
 from penstock.embedded.ports import free_ports
-from servers.address import Address
-from servers.daemon import Daemon, give
-from servers.folder import Folder
-from servers.native import NativeServer
-from servers.server import Unavailable
 
 USER = "rabbitmq"
 #: The same for a server in Docker. Milliseconds: dead letters are tried again after 1.5 s instead of 180 s, queues
