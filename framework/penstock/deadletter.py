@@ -12,6 +12,8 @@ from pamqp.header import ContentHeader
 from penstock.idempotency import KEY_HEADER, digest, header_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.clock import Clock
     from penstock.delivery import Delivery
     from penstock.outcome import Refusal
@@ -35,11 +37,7 @@ BROKER_PREFIXES = ("x-first-death-", "x-last-death-")
 
 def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str | None, now: float) -> dict[str, Any]:
     """The headers of a dead letter: the publisher's own, and penstock-* for what happened. `now` in epoch seconds."""
-    kept = {
-        name: encodable(value)
-        for name, value in delivery.headers.items()
-        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
-    }
+    kept = broker_independent(delivery.headers)
     return {
         **kept,
         "penstock-error-reason": refusal.reason,
@@ -52,6 +50,15 @@ def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str |
         "penstock-failed-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         "penstock-replays": count(kept.get("penstock-replays")),
         KEY_HEADER: key or header_key(delivery.headers) or digest(delivery.body),
+    }
+
+
+def broker_independent(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """The headers that a message can be sent with again: those which the broker writes and reads itself are gone."""
+    return {
+        name: encodable(value)
+        for name, value in headers.items()
+        if name not in BROKER_HEADERS and not name.startswith(BROKER_PREFIXES)
     }
 
 

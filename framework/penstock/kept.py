@@ -1,0 +1,46 @@
+"""A delivery as it is kept outside the broker (spill, records that a backup took): it comes back with the same key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pamqp.header import ContentHeader
+
+from penstock.deadletter import broker_independent, can_be_sent, letter_properties
+from penstock.delivery import Delivery
+from penstock.idempotency import KEY_HEADER
+from penstock.message import Message
+
+if TYPE_CHECKING:
+    from penstock.record import Record
+
+#: The generation of a delivery that came from no channel: none ever has this number, so it is never settled.
+NO_GENERATION = 0
+
+
+def message_of(record: Record) -> Message:
+    """The message of a record: body, exchange, routing key and properties as they came, and the record's key.
+
+    Headers that the broker wrote are left out, and all but the key where they cannot be sent again.
+    """
+    delivery = record.delivery
+    key = {KEY_HEADER: record.key}
+    properties = letter_properties(delivery.properties, broker_independent(delivery.headers) | key)
+    if not can_be_sent(properties):
+        properties = letter_properties(delivery.properties, {**key, "penstock-headers-left-out": True})
+    encoded = ContentHeader(0, len(delivery.body), properties).marshal()
+    message_id = delivery.properties.message_id or record.key
+    return Message(message_id, delivery.exchange, delivery.routing_key, encoded, delivery.body)
+
+
+def delivery_of(message: Message) -> Delivery:
+    """The delivery again, for the codec; it belongs to no channel and is not to be settled."""
+    return Delivery(
+        NO_GENERATION,
+        0,
+        message.body,
+        message.exchange,
+        message.routing_key,
+        False,
+        message.decoded(),  # noqa: FBT003
+    )
