@@ -36,11 +36,11 @@ def message_of(record: Record) -> Message:
 def delivery_of(message: Message) -> Delivery:
     """The delivery again, for the codec; it belongs to no channel and is not to be settled."""
     return Delivery(
-        NO_GENERATION,
-        0,
-        message.body,
-        message.exchange,
-        message.routing_key,
-        False,
-        message.decoded(),  # noqa: FBT003
+        generation=NO_GENERATION,
+        tag=0,
+        body=message.body,
+        exchange=message.exchange,
+        routing_key=message.routing_key,
+        redelivered=False,
+        properties=message.decoded(),
     )

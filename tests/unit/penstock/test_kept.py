@@ -11,7 +11,16 @@ from penstock.record import Record
 
 def record(headers: dict[str, object], message_id: str | None = "m1") -> Record:
     properties = Basic.Properties(headers=headers, message_id=message_id, content_type="application/json")
-    return Record(Delivery(3, 7, b'{"n":1}', "shop", "order", True, properties), {"n": 1}, "n1", "k" * 64, "h", 5)
+    delivery = Delivery(
+        generation=3,
+        tag=7,
+        body=b'{"n":1}',
+        exchange="shop",
+        routing_key="order",
+        redelivered=True,
+        properties=properties,
+    )
+    return Record(delivery, row={"n": 1}, natural_key="n1", key="k" * 64, content_hash="h", version=5)
 
 
 def test_body_address_and_key_come_back_through_the_journal() -> None:
