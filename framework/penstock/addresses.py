@@ -31,6 +31,11 @@ def check_host(host: str, schemes: Collection[str] = ()) -> str:
     return host
 
 
+def check_hosts(hosts: str) -> str:
+    """Return one host or several with commas between, each checked as `check_host` does. Raises ValueError."""
+    return ",".join(check_host(host.strip()) for host in hosts.split(","))
+
+
 def split_host(host: str, port: int) -> tuple[str, int]:
     """Return host and port of "host", "host:port", "[address]" or "[address]:port"; `port` where it names none.
 
@@ -63,6 +68,25 @@ def check_url(url: str, schemes: Collection[str]) -> None:
             split_host(host, 1)
         except ValueError as error:
             raise ValueError(f"{error}; percent-encode what username and password hold of : / ? # @") from None
+
+
+def host_of(url: str) -> str:
+    """Return the host, or the hosts, of `url` with their ports as written."""
+    start, end = _host_span(url)
+    return url[start:end]
+
+
+def each_host(url: str) -> Iterator[str]:
+    """Yield `url` once for each of its hosts, which have commas between them."""
+    start, end = _host_span(url)
+    yield from (f"{url[:start]}{host.strip()}{url[end:]}" for host in url[start:end].split(","))
+
+
+def _host_span(url: str) -> tuple[int, int]:
+    authority = url.find("://") + len("://")
+    ends = re.search(r"[/?#]", url[authority:])
+    end = authority + ends.start() if ends else len(url)
+    return max(authority, url.rfind("@", authority, end) + 1), end
 
 
 def without_password(url: str) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import aio_pika
+from aio_pika.abc import ConnectionParameter
 from aiormq.channel import Channel
 from aiormq.exceptions import (
     AMQPError,
@@ -19,10 +20,13 @@ from aiormq.exceptions import (
     InvalidFrameError,
     ProbableAuthenticationError,
 )
+from yarl import URL
 
-from penstock import cancellation
+from penstock import broker_tls, cancellation
+from penstock.broker_address import addresses
+from penstock.broker_transport import Transport
 from penstock.errors import LinkError, TopologyError, TopologyMissing
-from penstock.settings import describe, rabbitmq_url
+from penstock.settings import describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
     from pamqp.common import FieldValue
 
+    from penstock.blockage import Blockage
+    from penstock.broker_address import BrokerAddress
     from penstock.settings import RabbitMQ
     from penstock.topology import Topology
 
@@ -40,23 +46,60 @@ REQUEST_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
 
 
-async def connect(settings: RabbitMQ, name: str) -> AbstractConnection:
-    """A new connection; `name` is what the broker's operators see. Raises LinkError naming the setting to mend."""
-    url = rabbitmq_url(settings)
-    where = describe(url)
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+class BrokerConnection(aio_pika.Connection):
+    """A connection whose socket is ours; `place` is the "host:port" that serves it."""
+
+    PARAMETERS = (
+        *aio_pika.Connection.PARAMETERS,
+        ConnectionParameter("transport_factory", _as_it_is, is_kwarg=True),
+    )
+    place = ""
+
+
+async def connect(settings: RabbitMQ, name: str, first: str = "", blockage: Blockage | None = None) -> BrokerConnection:
+    """A new connection to the first address that answers, going round from the place `first`, which served last.
+
+    `name` is what the broker's operators see; `blockage` is told when the broker takes no messages. Raises LinkError
+    naming every address, what it said, and the setting to mend.
+    """
+    failures: list[LinkError] = []
+    for address in addresses(settings, first):
+        try:
+            return await _connect(address, settings, name, blockage)
+        except LinkError as failure:
+            failures.append(failure)
+    if len(failures) == 1:
+        raise failures[0]
+    raise LinkError("; ".join(map(str, failures))) from failures[-1]
+
+
+async def _connect(
+    address: BrokerAddress, settings: RabbitMQ, name: str, blockage: Blockage | None
+) -> BrokerConnection:
+    where = describe(address.url)
     try:
-        return await aio_pika.connect(
-            url, timeout=settings.connect_timeout, client_properties={"connection_name": f"penstock {name}"}
+        connection = BrokerConnection(
+            URL(address.url),
+            ssl_context=broker_tls.context_of(settings),
+            client_properties={"connection_name": f"penstock {name}"},
+            transport_factory=Transport(blockage),
         )
+        await connection.connect(timeout=settings.connect_timeout)
     except ProbableAuthenticationError as error:
         text = f"RabbitMQ at {where} refuses the login: check RABBITMQ_USERNAME and RABBITMQ_PASSWORD (or RABBITMQ_URL)"
         raise LinkError(text) from error
     except BROKER_ERRORS as error:
-        text = f"cannot connect to RabbitMQ at {where}: {_why(error, settings)} (or RABBITMQ_URL)"
+        text = f"cannot connect to RabbitMQ at {where}: {_why(error, address, settings)} (or RABBITMQ_URL)"
         raise LinkError(text) from error
+    connection.place = address.place
+    return connection
 
 
-def _why(error: Exception, settings: RabbitMQ) -> str:
+def _why(error: Exception, address: BrokerAddress, settings: RabbitMQ) -> str:
     match error:
         case TimeoutError():
             return f"no answer within {settings.connect_timeout:g} s: check RABBITMQ_HOST and RABBITMQ_PORT"
@@ -64,15 +107,16 @@ def _why(error: Exception, settings: RabbitMQ) -> str:
             # The broker answers a virtual host that is not there, or not allowed, by closing the connection.
             return "it refuses the virtual host: check RABBITMQ_VHOST"
         case _:
-            return f"{error}: check RABBITMQ_HOST and RABBITMQ_PORT"
+            found = broker_tls.explanation(error, address.url)
+            return found or f"{error}: check RABBITMQ_HOST and RABBITMQ_PORT"
 
 
 @contextlib.asynccontextmanager
-async def request(what: str, seconds: float = REQUEST_TIMEOUT) -> AsyncIterator[None]:
-    """Bounds what is asked of the broker in time, and turns every failure into LinkError."""
+async def request(what: str, seconds: float = REQUEST_TIMEOUT) -> AsyncIterator[asyncio.Timeout]:
+    """Bounds what is asked of the broker in time, and turns every failure into LinkError; the bound may be moved."""
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout(seconds) as bound:
+            yield bound
     except TimeoutError as error:
         raise LinkError(f"{what}: the broker did not answer within {seconds:g} s") from error
     except BROKER_ERRORS as error:
@@ -92,6 +136,17 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Cha
     if not isinstance(underlay, Channel):
         raise LinkError(f"cannot use a channel of type {type(underlay).__name__}: another aiormq than the tested one?")
     return underlay
+
+
+async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int]:
+    """How many messages are ready in a queue, and how many consumers it has. Raises LinkError."""
+    channel = await open_channel(connection, confirms=False)
+    try:
+        async with request("cannot look at the queue"):
+            answer = await channel.queue_declare(queue, passive=True)
+    finally:
+        await close(channel)
+    return answer.message_count or 0, answer.consumer_count or 0
 
 
 async def close(closable: Channel | AbstractConnection) -> bool:

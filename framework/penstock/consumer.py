@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from penstock.errors import FuseBlown, SinkUnavailable
+from penstock.errors import FuseBlown, SinkUnavailable, SpillFirst
 from penstock.outcome import Duplicate, Poison, Transient
 from penstock.record import Record
 from penstock.retry import backoff
 from penstock.settlement import Decided
+from penstock.waiting import until, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from penstock.clock import Clock
     from penstock.codec import Codec
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from penstock.outcome import Outcome
     from penstock.settings import Settings
     from penstock.settlement import Settler
+    from penstock.spill import Spill
     from penstock.writer import Writer
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,7 @@ class Consumer:
         self,
         codec: Codec,
         link: Link,
-        writer: Writer,
+        writer: Writer | Spill,
         settler: Settler,
         *,
         fuse: Fuse,
@@ -119,13 +120,20 @@ class Consumer:
         It is not when its channel was lost, when it was held longer than hold_seconds (then it is given
         back), and at the end of the process.
         """
-        reason = "fuse" if isinstance(error, FuseBlown) else "sink"
         self.trouble = str(error)
+        match error:
+            case FuseBlown():
+                reason = "fuse"
+                self._metrics.fuse_blown.set(1)
+            case SpillFirst():
+                reason = "spill"
+            case SinkUnavailable():
+                reason = "sink"
+                self._metrics.fuse_blown.set(0)
         log.error("paused", reason=reason, error=str(error), held=len(self.held))
-        self._metrics.fuse_blown.set(int(reason == "fuse"))
         await self._link.pause(reason)
         mended = asyncio.create_task(self._fuse_mended() if reason == "fuse" else self._writer.recover())
-        stopping = asyncio.create_task(_wait(self._stopping))
+        stopping = asyncio.create_task(wait(self._stopping))
         lost = asyncio.create_task(self._link.lost(self.held[0]))
         try:
             await asyncio.wait(
@@ -157,7 +165,7 @@ class Consumer:
         self._reloaded.clear()
         breaker = self.settings.breaker
         seconds = self._clock.uniform(breaker.probe_min, max(breaker.probe_min, breaker.probe_max))
-        await _until(self._reloaded, self._clock, seconds)
+        await until(self._reloaded, self._clock, seconds)
 
     async def _written(self) -> None:
         """The sink takes batches (again): resume if paused."""
@@ -166,23 +174,20 @@ class Consumer:
             self._metrics.fuse_blown.set(0)
             await self._link.resume("fuse")
             await self._link.resume("sink")
+            await self._link.resume("spill")
 
     # Settling.
 
     async def _settle(self, batch: Sequence[Decided]) -> None:
         """Settle a batch; while a dead letter is not confirmed, hold it and pause."""
-        counts = Counter(type(one.outcome).__name__ for one in batch)
-        for name, amount in counts.items():
-            self._metrics.outcome(name.lower(), amount)
-        self._metrics.duplicates.inc(counts[Duplicate.__name__])
-        self._fuse.record(counts[Poison.__name__] + counts[Transient.__name__], len(batch))
+        count_outcomes(batch, self._metrics, self._fuse)
         unconfirmed = await self._settler.settle(batch)
         for attempt in itertools.count(1):
             if not unconfirmed:
                 break
             self.trouble = f"{len(unconfirmed)} dead letters are not confirmed"
             await self._link.pause("dead_letter")
-            await _until(self._stopping, self._clock, backoff(attempt, self.settings.retry, self._clock))
+            await until(self._stopping, self._clock, backoff(attempt, self.settings.retry, self._clock))
             if self._stopping.is_set():
                 self._given_up = True
                 return
@@ -205,15 +210,10 @@ def decided(
     ]
 
 
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-async def _until(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Wait for the event, at most so many seconds."""
-    both: list[Coroutine[Any, Any, None]] = [_wait(event), clock.sleep(seconds)]
-    tasks = [asyncio.create_task(one) for one in both]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def count_outcomes(batch: Sequence[Decided], metrics: Metrics, fuse: Fuse) -> None:
+    """Count what became of a batch that is about to be settled."""
+    counts = Counter(type(one.outcome).__name__ for one in batch)
+    for name, amount in counts.items():
+        metrics.outcome(name.lower(), amount)
+    metrics.duplicates.inc(counts[Duplicate.__name__])
+    fuse.record(counts[Poison.__name__] + counts[Transient.__name__], len(batch))

@@ -7,16 +7,21 @@ PenstockError
 │   └── TopologyMissing    one of them does not exist
 ├── LinkError              the broker cannot be reached or the channel is gone
 │   └── PublishError       a message was refused, returned or not confirmed in time
+│       ├── BrokerBlocked  the broker takes no messages for now: it is short of memory or disk
 │       └── PublishRefused the broker answers, and does not take this message
 │           └── ChannelRefused  it closed the channel over a message: this one, or a neighbour
 ├── StackError             a server of the embedded stack cannot be started, or ended while it was needed
 ├── JournalError           a journal is held by another process, damaged, or cannot be written (the disk is full)
-│   └── JournalFull        a journal has reached a bound: nothing more is taken until it is drained
+│   ├── JournalFull        a journal has reached a bound: nothing more is taken until it is drained
+│   ├── JournalHeld        another process holds it
+│   └── JournalDamaged     its file is no database any more, or a corrupt one
 ├── FuseBlown              too many records are refused: the worker pauses
 └── SinkError
     ├── BatchError         the sink refuses records of this batch, named or not
     └── SinkUnavailable    the endpoint cannot serve now: an outage, never a fault of the data
-        └── ConnectionLost the connection broke during a write: what was written is not known
+        ├── ConnectionLost the connection broke during a write: what was written is not known
+        ├── NotEligible    the endpoint answers and must not be written: a standby, or a primary of the past
+        └── SpillFirst     it serves, and gets the older records first, which wait in the spill
 """
 
 from __future__ import annotations
@@ -57,6 +62,10 @@ class PublishError(LinkError):
     """A publish was returned as unroutable, refused by the broker, or not confirmed in time."""
 
 
+class BrokerBlocked(PublishError):
+    """The broker takes no messages for now: it is short of memory or disk. One that was under way may still arrive."""
+
+
 class PublishRefused(PublishError):
     """The broker does not take this message: no queue is bound, a queue is full, or it cannot be put in AMQP's terms.
 
@@ -78,6 +87,14 @@ class JournalError(PenstockError):
 
 class JournalFull(JournalError):
     """A journal has reached one of its bounds; what did not fit was not taken, and nothing in it was dropped."""
+
+
+class JournalHeld(JournalError):
+    """Another process holds the lease of a journal; the text says which."""
+
+
+class JournalDamaged(JournalError):
+    """A journal's file cannot be read as a database any more, in whole or in part."""
 
 
 class FuseBlown(PenstockError):
@@ -107,3 +124,11 @@ class SinkUnavailable(SinkError):
 
 class ConnectionLost(SinkUnavailable):
     """The connection broke during a write; the batch may or may not have been committed."""
+
+
+class NotEligible(SinkUnavailable):
+    """The endpoint answers and must not be written now: a standby, a primary of the past, one that is owed records."""
+
+
+class SpillFirst(SinkUnavailable):
+    """Newer records wait until those in the spill are written. No outage, and held like one."""

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from penstock.broker import request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
+    from aiormq.abc import DeliveredMessage
     from aiormq.channel import Channel
+
+    from penstock.delivery import Delivery
 
 
 class AckWindow:
@@ -68,3 +73,41 @@ class Generation:
         if not self.ended.is_set():
             self.why = why
             self.ended.set()
+
+    def closed(self, closing: asyncio.Future[Any]) -> None:
+        """Note that the channel is closed: `closing` says why."""
+        error = None if closing.cancelled() else closing.exception()
+        self.end("the channel was closed" if error is None else f"the channel was lost: {error}")
+
+    async def consume(
+        self, queue: str, prefetch: int, received: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while some are held.
+
+        Raises LinkError.
+        """
+        async with request("cannot consume"):
+            await self.channel.basic_qos(prefetch_count=prefetch)
+            # Said before the broker answers: its first deliveries may end the channel before that.
+            self.consumed = True
+            answer = await self.channel.basic_consume(queue, received)
+        self.consumer_tag = answer.consumer_tag
+
+    async def cancel(self) -> None:
+        """Cancel the consumer, if there is one; what it was sent stays held. Raises LinkError."""
+        tag, self.consumer_tag = self.consumer_tag, None
+        if tag is not None:
+            async with request("cannot cancel the consumer"):
+                await self.channel.basic_cancel(tag)
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> bool:
+        """Settle deliveries of this channel; ack what is settled without a gap. Whether anything was sent.
+
+        Raises LinkError.
+        """
+        self.held_bytes -= sum(len(delivery.body) for delivery in deliveries)
+        reach = self.window.settle(delivery.tag for delivery in deliveries)
+        if reach is not None:
+            async with request("cannot acknowledge"):
+                await self.channel.basic_ack(reach, multiple=True, wait=False)
+        return reach is not None

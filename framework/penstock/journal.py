@@ -7,9 +7,7 @@ journal with bounds takes no more than they allow, and never drops anything to m
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import sqlite3
 import struct
 import zlib
@@ -17,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.clock import SystemClock
-from penstock.errors import JournalError, JournalFull
+from penstock.errors import JournalDamaged, JournalError, JournalFull
 from penstock.journal_bounds import Bounds, Usage, refusal
+from penstock.journal_damage import as_journal_error
+from penstock.journal_lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from penstock.clock import Clock
 
@@ -31,8 +31,8 @@ LAYOUT = 2
 _FROM_1 = "ALTER TABLE entries ADD COLUMN appended_at INTEGER NOT NULL DEFAULT 0;"
 #: The tables of that layout.
 _SCHEMA = Path(__file__).with_name("journal.sql")
-#: Only the user may read what is journaled.
-_MODE = 0o600
+#: The bytes of a payload whatever type damage has given it.
+_ENTRIES = "SELECT position, stream, CAST(payload AS BLOB), checksum FROM entries"
 #: The journal's own fact: the last position that was given, which may be that of an entry long gone.
 _LAST = "last position"
 _POSITION = struct.Struct(">Q")
@@ -47,12 +47,15 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """Opens or makes the file at `path` and takes its lease, `<path>.lock`, until it is closed or the process ends.
+    """Opens or makes the file at `path`; its lease, given or taken here, is held until it is closed.
 
-    Every method raises JournalError when the file cannot be read or written. All are for the thread that made it.
+    Every method raises JournalError when the file cannot be read or written, JournalDamaged where what is in it cannot.
+    All are for the thread that made it. A lease that was given stays with its giver where this raises.
     """
 
-    def __init__(self, path: Path, bounds: Bounds | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: Path, bounds: Bounds | None = None, clock: Clock | None = None, lease: Lease | None = None
+    ) -> None:
         self.path = path
         self._bounds = bounds
         self._clock = clock or SystemClock()
@@ -67,7 +70,7 @@ class Journal:
         self._removed: list[int] = []
         self._dropped: set[str] = set()
         self._facts: dict[str, bytes | None] = {}
-        self._lease = _take_lease(path)
+        self._lease = lease or Lease(path)
         try:
             self._connection = self._open()
             try:
@@ -80,7 +83,8 @@ class Journal:
                 self._connection.close()
                 raise
         except JournalError:
-            os.close(self._lease)
+            if lease is None:
+                self._lease.release()
             raise
 
     def append(self, stream: str, payload: bytes) -> int:
@@ -131,9 +135,21 @@ class Journal:
 
     def entries(self, stream: str | None = None) -> Iterator[Entry]:
         """All entries as of the last commit, of one stream or of all, in the order of their positions."""
-        statement = "SELECT position, stream, payload, checksum FROM entries WHERE coalesce(?, stream) = stream"
-        for position, name, payload, checksum in self._ask(f"{statement} ORDER BY position", stream):
+        statement = f"{_ENTRIES} WHERE coalesce(?, stream) = stream ORDER BY position"
+        for position, name, payload, checksum in self._ask(statement, stream):
             yield Entry(position, name, self._checked(f"entry {position}", checksum, name, payload))
+
+    def put_aside(self, stream: str, streams: Collection[str]) -> int:
+        """Move what is damaged (its checksum does not fit) or in none of `streams` to `stream`; how many. Commits."""
+        found = [
+            (position, payload or b"")
+            for position, name, payload, checksum in self._ask(_ENTRIES)
+            if name not in streams or payload is None or checksum_of(name, payload) != checksum
+        ]
+        for position, payload in found:
+            self.replace(position, stream, payload)
+        self.commit()
+        return len(found)
 
     def usage(self, stream: str) -> Usage:
         """What a stream held after the last commit; for a journal with bounds."""
@@ -182,7 +198,7 @@ class Journal:
     def close(self) -> None:
         """Close the file and give the lease back; what was not committed is gone."""
         self._connection.close()
-        os.close(self._lease)
+        self._lease.release()
 
     def _refuse_too_much(self, bounds: Bounds, stream: str, payload: bytes) -> None:
         held = self._arriving
@@ -223,11 +239,11 @@ class Journal:
         run("DELETE FROM entries WHERE position = ?", [(position,) for position in self._removed])
         run(
             "INSERT INTO entries (position, stream, payload, checksum, appended_at) VALUES (?, ?, ?, ?, ?)",
-            [(at, stream, data, _checksum(stream, data), now) for at, (stream, data) in self._appended.items()],
+            [(at, stream, data, checksum_of(stream, data), now) for at, (stream, data) in self._appended.items()],
         )
         run(
             "UPDATE entries SET stream = ?, payload = ?, checksum = ? WHERE position = ?",
-            [(stream, data, _checksum(stream, data), at) for at, (stream, data) in self._replaced.items()],
+            [(stream, data, checksum_of(stream, data), at) for at, (stream, data) in self._replaced.items()],
         )
         facts = dict(self._facts)
         if self._last_leaves():
@@ -235,7 +251,7 @@ class Journal:
         run("DELETE FROM facts WHERE key = ?", [(key,) for key, value in facts.items() if value is None])
         run(
             "INSERT OR REPLACE INTO facts (key, value, checksum) VALUES (?, ?, ?)",
-            [(key, value, _checksum(key, value)) for key, value in facts.items() if value is not None],
+            [(key, value, checksum_of(key, value)) for key, value in facts.items() if value is not None],
         )
 
     def _last_leaves(self) -> bool:
@@ -246,6 +262,8 @@ class Journal:
     def _open(self) -> sqlite3.Connection:
         with self._explained():
             connection = sqlite3.connect(self.path, isolation_level=None)
+            # A damaged name is no reason to stop reading: it is none of those that anybody asks for.
+            connection.text_factory = _text
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -270,9 +288,9 @@ class Journal:
         with self._explained():
             yield from self._connection.execute(statement, values)
 
-    def _checked(self, what: str, checksum: int, name: str, payload: bytes) -> bytes:
-        if _checksum(name, payload) != checksum:
-            raise JournalError(
+    def _checked(self, what: str, checksum: int, name: str, payload: bytes | None) -> bytes:
+        if payload is None or checksum_of(name, payload) != checksum:
+            raise JournalDamaged(
                 f"{what} of the journal {self.path} is damaged (its checksum does not fit): "
                 "restore the file from a copy, or move it away and do without what is in it"
             )
@@ -283,46 +301,13 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalError(_explanation(self.path, error)) from error
+            raise as_journal_error(self.path, error) from error
 
 
-def _checksum(name: str, payload: bytes) -> int:
+def _text(name: bytes) -> str:
+    return name.decode(errors="replace")
+
+
+def checksum_of(name: str, payload: bytes) -> int:
+    """What stands beside an entry of a stream, or beside a value under a key."""
     return zlib.crc32(payload, zlib.crc32(name.encode()))
-
-
-def _explanation(path: Path, error: sqlite3.Error) -> str:
-    # The lower byte is the kind of error, the others its details: https://www.sqlite.org/rescode.html
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
-            mend = "free some space on its disk (or mend the disk), then start again; all that was committed is kept"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            mend = "restore the file from a copy, or move it away and do without what is in it"
-        case _:
-            mend = "see that its folder and file can be written by this user"
-    return f"the journal {path} cannot be used: {error}: {mend}"
-
-
-def _take_lease(path: Path) -> int:
-    """The open lock file, and the journal's file made where it is missing. Raises JournalError."""
-    lock = path.with_name(f"{path.name}.lock")
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _MODE))
-        lease = os.open(lock, os.O_RDWR | os.O_CREAT, _MODE)
-    except OSError as error:
-        raise JournalError(
-            f"the journal {path} cannot be made: {error.strerror}: check its folder and the space on its disk"
-        ) from error
-    try:
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lease, 0)
-        os.write(lease, str(os.getpid()).encode())
-    except BlockingIOError as error:
-        holder = os.read(lease, 20).decode() or "another process"
-        os.close(lease)
-        raise JournalError(f"the journal {path} is held by process {holder} ({lock}): stop that one first") from error
-    except OSError as error:
-        os.close(lease)
-        raise JournalError(
-            f"the lease {lock} cannot be taken: {error.strerror}: free some space on its disk"
-        ) from error
-    return lease

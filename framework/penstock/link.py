@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from pamqp.commands import Basic
 
-from penstock.broker import close, connect, ensure_topology, open_channel, request
+from penstock.broker import close, connect, ensure_topology, look_at, open_channel
 from penstock.caution import Caution
 from penstock.delivery import Delivery
 from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.generation import Generation
 from penstock.retry import backoff, until_it_works
 from penstock.topology import topology_of
+from penstock.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from aio_pika.abc import AbstractConnection
     from aiormq.abc import DeliveredMessage
 
     from penstock.batch import Buffer
+    from penstock.broker import BrokerConnection
     from penstock.clock import Clock
     from penstock.metrics import Metrics
     from penstock.settings import Settings
@@ -47,6 +48,8 @@ class Link:
         self.settings = settings
         #: Messages ready in the queue when last asked; None if not known.
         self.depth: int | None = None
+        #: "host:port" of the broker that serves, or served last; empty before.
+        self.place = ""
         #: Why the consumer is cancelled; it consumes while this is empty.
         self.paused_for: set[str] = set()
         self._worker = worker
@@ -54,12 +57,13 @@ class Link:
         self.buffer = buffer
         self._clock = clock
         self._metrics = metrics
-        self._connection: AbstractConnection | None = None
+        self._connection: BrokerConnection | None = None
         self._current: Generation | None = None
         self._numbers = itertools.count(1)
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._caution = Caution()
+        self._watchdog = Watchdog(self, self._caution, metrics)
 
     @property
     def prefetch(self) -> int:
@@ -118,7 +122,7 @@ class Link:
         """Look after the generation, and open the next one whenever it has ended. Runs until cancelled."""
         while True:
             if self._current is not None:
-                await self._look_after(self._current)
+                await self._watchdog.look_after(self._current)
                 await self._discard(self._current)
             await self._reopen()
 
@@ -137,7 +141,9 @@ class Link:
         """Connect if need be, see to the topology, open the channel and consume unless paused."""
         if self._connection is None or self._connection.is_closed or self._connection.transport is None:
             await self._drop_connection()
-            self._connection = await connect(self.settings.rabbitmq, f"{self._worker.name} consume")
+            self._connection = await connect(self.settings.rabbitmq, f"{self._worker.name} consume", self.place)
+            self.place = self._connection.place
+            self._metrics.connected(self.place)
         try:
             await ensure_topology(self._connection, self._topology, self.settings.queue.topology)
             channel = await open_channel(self._connection, confirms=False)
@@ -145,7 +151,7 @@ class Link:
             await self._drop_connection()
             raise
         generation = Generation(next(self._numbers), channel, self._clock.monotonic())
-        channel.closing.add_done_callback(lambda closing: generation.end(_reason(closing)))
+        channel.closing.add_done_callback(generation.closed)
         channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
         self.buffer.clear()
         self._current = generation
@@ -154,7 +160,8 @@ class Link:
         if generation.ended.is_set():  # say, there is no such queue: the next try has to wait
             await self._discard(generation)
             raise LinkError(generation.why)
-        log.info("link_open", generation=generation.number, prefetch=self.prefetch, paused=sorted(self.paused_for))
+        paused = sorted(self.paused_for)
+        log.info("link_open", broker=self.place, generation=generation.number, prefetch=self.prefetch, paused=paused)
 
     async def _discard(self, generation: Generation) -> None:
         """Forget a generation: what it delivered and nobody has settled is delivered again."""
@@ -165,8 +172,7 @@ class Link:
         self.buffer.wake()
         self.paused_for.discard("memory")
         self._metrics.consuming.set(0)
-        self._metrics.held_messages.set(0)
-        self._metrics.held_bytes.set(0)
+        self._metrics.holds(0, 0)
         if not await close(generation.channel):
             self._caution.unanswered(generation, self._clock.monotonic(), self.settings.rabbitmq.heartbeat)
 
@@ -209,9 +215,7 @@ class Link:
                 return
             try:
                 if self.paused_for and current.consumer_tag is not None:
-                    tag, current.consumer_tag = current.consumer_tag, None
-                    async with request("cannot cancel the consumer"):
-                        await current.channel.basic_cancel(tag)
+                    await current.cancel()
                 elif not self.paused_for and current.consumer_tag is None:
                     await self._consume(current)
             except LinkError as error:
@@ -219,35 +223,29 @@ class Link:
             self._metrics.consuming.set(int(self.consuming))
 
     async def _consume(self, current: Generation) -> None:
-        """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while some are held."""
-        async with request("cannot consume"):
-            # Prefetch is per consumer; a change takes effect on the next one.
-            self.buffer.ahead = 1 if self._caution.singly else self.prefetch
-            await current.channel.basic_qos(prefetch_count=self.buffer.ahead)
-            # Said before the broker answers: its first deliveries may end the channel before that.
-            current.consumed = True
-            answer = await current.channel.basic_consume(self._worker.queue, partial(self._received, current))
-        current.consumer_tag = answer.consumer_tag
+        # Prefetch is per consumer; a change takes effect on the next one.
+        self.buffer.ahead = 1 if self._caution.singly else self.prefetch
+        await current.consume(self._worker.queue, self.buffer.ahead, partial(self._received, current))
 
     async def _received(self, current: Generation, message: DeliveredMessage) -> None:
         """The client library starts this for each delivery, in order; it never waits, so the order stays."""
         frame = message.delivery
         if current.ended.is_set() or not isinstance(frame, Basic.Deliver):
             return
-        body = message.body
+        size = len(message.body)
         current.received += 1
-        current.held_bytes += len(body)
+        current.held_bytes += size
         if frame.redelivered:
             self._caution.redelivered()
         self._metrics.received.inc()
-        self._metrics.received_bytes.inc(len(body))
+        self._metrics.received_bytes.inc(size)
         self._metrics.held_messages.inc()
-        self._metrics.held_bytes.inc(len(body))
+        self._metrics.held_bytes.inc(size)
         self.buffer.put(
             Delivery(
                 current.number,
                 frame.delivery_tag or 0,
-                body,
+                message.body,
                 frame.exchange or "",
                 frame.routing_key or "",
                 bool(frame.redelivered),
@@ -274,19 +272,14 @@ class Link:
         self._metrics.stale.inc(len(deliveries) - len(mine))
         if current is None or not mine:
             return 0
-        current.held_bytes -= sum(len(delivery.body) for delivery in mine)
-        reach = current.window.settle(delivery.tag for delivery in mine)
-        if reach is not None:
-            try:
-                async with request("cannot acknowledge"):
-                    await current.channel.basic_ack(reach, multiple=True, wait=False)
-            except LinkError as error:
-                current.end(str(error))
-                return 0
-            if self._caution.settled(len(mine)):
-                self.renew_consumer()
-        self._metrics.held_messages.set(self.held)
-        self._metrics.held_bytes.set(current.held_bytes)
+        try:
+            sent = await current.acknowledge(mine)
+        except LinkError as error:
+            current.end(str(error))
+            return 0
+        if sent and self._caution.settled(len(mine)):
+            self.renew_consumer()
+        self._metrics.holds(self.held, current.held_bytes)
         if "memory" in self.paused_for and current.held_bytes < self.settings.limits.held_bytes / 2:
             await self.resume("memory")
         return len(mine)
@@ -303,55 +296,16 @@ class Link:
             await close(current.channel)
         await self._drop_connection()
 
-    # The watchdog.
-
-    async def _look_after(self, generation: Generation) -> None:
-        """Return when the generation has ended; rebuild a consumer that died in silence."""
-        while not generation.ended.is_set():
-            try:
-                async with asyncio.timeout(self.settings.queue.watchdog):
-                    await generation.ended.wait()
-            except TimeoutError:
-                await self._watch(generation)
-
-    async def _watch(self, generation: Generation) -> None:
-        """End a generation that got no delivery between two looks, though some were ready or nobody answers a look."""
-        consumers = await self.look()
-        starved = not consumers or (bool(self.depth) and self.held < self.prefetch)
-        if not (self.consuming and starved) or generation.quiet_at != generation.received:
-            generation.quiet_at = generation.received
-            generation.quiet_looks = 0
-            if generation.received:
-                self._caution.fed()
-            return
-        generation.quiet_looks += 1
-        if self._caution.is_too_long(generation.quiet_looks):
-            self._metrics.consumer_rebuilt.inc()
-            generation.end(f"the consumer is silent: {self.depth} messages ready, {consumers} consumers")
-
     async def look(self) -> int | None:
         """Ask the broker for the queue's depth (kept in `depth`); the number of its consumers, None if not known."""
         connection = self._connection
         if connection is None or not self.connected:
             return None
         try:
-            channel = await open_channel(connection, confirms=False)
-            try:
-                async with request("cannot look at the queue"):
-                    answer = await channel.queue_declare(self._worker.queue, passive=True)
-            finally:
-                await close(channel)
+            self.depth, consumers = await look_at(connection, self._worker.queue)
         except LinkError as error:
             log.warning("queue_not_seen", error=str(error))
             self.depth = None
             return None
-        self.depth = answer.message_count
-        self._metrics.queue_depth.set(answer.message_count or 0)
-        return answer.consumer_count
-
-
-def _reason(closing: asyncio.Future[Any]) -> str:
-    if closing.cancelled():
-        return "the channel was closed"
-    error = closing.exception()
-    return f"the channel was lost: {error}" if error is not None else "the channel was closed"
+        self._metrics.queue_depth.set(self.depth)
+        return consumers

@@ -12,11 +12,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
     from penstock.pools import PoolState, PoolWatch, ServerState
+    from penstock.spill import Spill
 
 #: Seconds; from a quick statement to the write time limit.
 WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -67,14 +68,36 @@ class Metrics:
         self._outage_seconds = counter("outage_seconds_total", "Seconds of the outages that have ended", "endpoint")
         self._outage_age = gauge("outage_age_seconds", "How long the present outage lasts, 0 without one", "endpoint")
         self._endpoint_active = gauge("endpoint_active", "1 for the endpoint in use", "endpoint")
+        self._failovers = counter("failovers_total", "Times the writes went over to an endpoint", "endpoint")
+        self._good_probes = gauge("good_probes", "Good probes in a row of an endpoint not in use", "endpoint")
+        self.reconciled = counter("reconciled_records_total", "Records brought to the primary").labels(worker)
         self.fuse_blown = gauge("fuse_blown", "1 while the fuse pauses the worker").labels(worker)
         self.consuming = gauge("consuming", "1 while the broker sends deliveries").labels(worker)
         self._pauses = counter("pauses_total", "Times the consumer was cancelled to pause", "reason")
+        self._connections = counter("broker_connections_total", "Connections opened to consume", "broker")
+        self.broker_blocked = gauge("broker_blocked", "1 while the broker takes no messages").labels(worker)
         self.generation = gauge("channel_generation", "Channels opened so far").labels(worker)
         self.held_messages = gauge("held_messages", "Deliveries held, not settled").labels(worker)
         self.held_bytes = gauge("held_bytes", "Bytes of bodies held").labels(worker)
         self.queue_depth = gauge("queue_depth", "Messages ready in the queue when last asked").labels(worker)
         self.consumer_rebuilt = counter("consumer_rebuilt_total", "Times the watchdog rebuilt it").labels(worker)
+
+        # The spill.
+        self.spilled = counter("spilled_total", "Records that went to the spill").labels(worker)
+        self.spill_drained = counter("spill_drained_total", "Records of the spill written and settled").labels(worker)
+        self._spill_records = gauge("spill_records", "Records in the spill").labels(worker)
+        self._spill_bytes = gauge("spill_bytes", "Bytes of the records in the spill").labels(worker)
+        self._spill_age = gauge("spill_oldest_age_seconds", "How long its oldest record waits").labels(worker)
+        self._spill_damaged = gauge("spill_damaged", "Records kept aside: their checksum does not fit").labels(worker)
+
+    def holds(self, messages: int, size: int) -> None:
+        """Show how many deliveries are held, and the bytes of their bodies."""
+        self.held_messages.set(messages)
+        self.held_bytes.set(size)
+
+    def connected(self, broker: str) -> None:
+        """Count a connection to consume from the broker at "host:port"."""
+        self._connections.labels(self.worker, broker).inc()
 
     def settled(self, settlement: str, amount: int = 1) -> None:
         """Count deliveries settled: `ack` or `dead_letter`."""
@@ -120,9 +143,30 @@ class Metrics:
         """Show which endpoint takes the writes."""
         self._endpoint_active.labels(self.worker, endpoint).set(int(active))
 
-    def pools(self, watch: PoolWatch) -> None:
-        """Show an endpoint's pool and server, as they are when somebody asks."""
-        self.registry.register(_Pools(self.worker, watch))
+    def endpoint(self, endpoint: str) -> None:
+        """Show an endpoint from now on, before anything has happened to it."""
+        self._endpoint_active.labels(self.worker, endpoint)
+        self._failovers.labels(self.worker, endpoint)
+        self._good_probes.labels(self.worker, endpoint)
+
+    def failed_over(self, endpoint: str) -> None:
+        """Count that an endpoint became the active one in place of another."""
+        self._failovers.labels(self.worker, endpoint).inc()
+
+    def good_probes(self, endpoint: str, amount: int) -> None:
+        """Show how many good probes in a row an endpoint has answered."""
+        self._good_probes.labels(self.worker, endpoint).set(amount)
+
+    def pools(self, watches: Sequence[PoolWatch]) -> None:
+        """Show each endpoint's pool and server, as they are when somebody asks."""
+        self.registry.register(_Pools(self.worker, watches))
+
+    def spill(self, spill: Spill) -> None:
+        """Show what is in a spill, as it is when somebody asks."""
+        self._spill_records.set_function(lambda: spill.state.pending.records)
+        self._spill_bytes.set_function(lambda: spill.state.pending.byte_size)
+        self._spill_age.set_function(lambda: spill.oldest_age)
+        self._spill_damaged.set_function(lambda: spill.state.damaged.records)
 
     def paused(self, reason: str) -> None:
         """Count a pause of the consumer."""
@@ -144,14 +188,30 @@ class Metrics:
 
 
 class _Pools(Collector):
-    """Asks for the numbers of a pool when they are scraped; what is not known has no sample."""
+    """Asks for the numbers of the pools when they are scraped: each metric once, with the samples of all endpoints."""
+
+    def __init__(self, worker: str, watches: Sequence[PoolWatch]) -> None:
+        self._each = [_Pool(worker, watch) for watch in watches]
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric of the pools and of their servers."""
+        found: dict[str, Metric] = {}
+        for pool in self._each:
+            for family in pool.metrics():
+                if (known := found.setdefault(family.name, family)) is not family:
+                    known.samples += family.samples
+        return found.values()
+
+
+class _Pool:
+    """The metrics of one endpoint; what is not known has no sample."""
 
     def __init__(self, worker: str, watch: PoolWatch) -> None:
         self._labels = {"worker": worker, "endpoint": watch.endpoint}
         self._watch = watch
 
-    def collect(self) -> Iterable[Metric]:
-        """Every metric of the pool and of its server."""
+    def metrics(self) -> Iterator[Metric]:
+        """Those of its pool and of its server."""
         if (pool := self._watch.pool) is not None:
             yield from self._of_pool(pool)
         if (server := self._watch.server) is not None:

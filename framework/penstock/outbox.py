@@ -1,30 +1,27 @@
 """The outbox: messages whose broker is away, in a journal on this machine's disk, in order.
 
-The journal has a thread of its own. What is asked of it while it commits waits and is then one commit together, so
-that many publishes share the wait for the disk, and the event loop waits for none.
+Many publishes share the wait for the disk: those that come while the journal commits are one commit together.
 """
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-from penstock.errors import JournalError
 from penstock.journal import Journal
 from penstock.journal_bounds import Bounds
+from penstock.journal_thread import open_journal
 from penstock.message import Message, from_payload, to_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import asyncio
+    from collections.abc import Sequence
 
     from penstock.clock import Clock
     from penstock.journal_bounds import Usage
+    from penstock.journal_thread import JournalThread
     from penstock.settings import OutboxSettings
-
-T = TypeVar("T")
 
 #: What waits for the broker, and what the broker refused: the journal's two streams.
 PENDING = "pending"
@@ -51,24 +48,17 @@ class State:
     oldest: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """Something to do with the journal within the next commit, and who waits for it."""
-
-    action: Callable[[Journal], object]
-    done: asyncio.Future[None]
-
-
 class Outbox:
     """Made by `open_outbox`. What the methods raise is JournalError; what they were to change is then not changed."""
 
-    def __init__(self, journal: Journal, thread: ThreadPoolExecutor, state: State) -> None:
+    def __init__(self, journal: JournalThread[State]) -> None:
         self._journal = journal
-        self._thread = thread
-        self._changes: list[_Change] = []
-        self._committing: asyncio.Task[None] | None = None
         self._arriving = 0
-        self.state = state
+
+    @property
+    def state(self) -> State:
+        """What was in it after the last commit."""
+        return self._journal.state
 
     @property
     def empty(self) -> bool:
@@ -77,7 +67,7 @@ class Outbox:
 
     def store(self, message: Message) -> asyncio.Future[None]:
         """Put a message behind all others, as of this call; done once it is on the disk. Raises JournalFull."""
-        done = self._change(lambda journal: journal.append(PENDING, to_payload(message)))
+        done = self._journal.change(lambda journal: journal.append(PENDING, to_payload(message)))
         self._arriving += 1
         done.add_done_callback(self._arrived)
         return done
@@ -96,15 +86,15 @@ class Outbox:
             for kept in failed:
                 journal.replace(kept.position, FAILED, to_payload(kept.message, kept.failure))
 
-        await self._change(settle)
+        await self._journal.change(settle)
 
     async def page(self) -> list[Kept]:
         """The first messages that wait, in order: at least one if there is any, and no more than are sent together."""
-        return await self._run(_page, self._journal)
+        return await self._journal.ask(_page)
 
     async def failed(self) -> list[Kept]:
         """What is kept aside, in the order it was published."""
-        return await self._run(_all_failed, self._journal)
+        return await self._journal.ask(_all_failed)
 
     async def retry(self, failed: Sequence[Kept]) -> None:
         """Let messages that were kept aside wait again, each in its old place."""
@@ -113,7 +103,7 @@ class Outbox:
             for kept in failed:
                 journal.replace(kept.position, PENDING, to_payload(kept.message))
 
-        await self._change(retry)
+        await self._journal.change(retry)
 
     async def discard(self, failed: Sequence[Kept]) -> None:
         """Remove messages that were kept aside."""
@@ -122,77 +112,20 @@ class Outbox:
             for kept in failed:
                 journal.remove(kept.position)
 
-        await self._change(discard)
+        await self._journal.change(discard)
 
     async def close(self) -> None:
         """Commit what was asked for, close the file and give its lease back; what it holds stays."""
-        while self._committing is not None:
-            await asyncio.wait({self._committing})
-        await self._run(self._journal.close)
-        self._thread.shutdown()
-
-    def _change(self, action: Callable[[Journal], object]) -> asyncio.Future[None]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._changes.append(_Change(action, done))
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit())
-        return done
-
-    async def _commit(self) -> None:
-        while self._changes:
-            changes, self._changes = self._changes, []
-            failures: Sequence[Exception | None]
-            try:
-                failures, self.state = await self._run(_apply, self._journal, [change.action for change in changes])
-            except Exception as error:  # noqa: BLE001 whoever waits for it is told
-                failures = [error] * len(changes)
-            for change, failure in zip(changes, failures, strict=True):
-                if change.done.cancelled():
-                    continue
-                if failure is None:
-                    change.done.set_result(None)
-                else:
-                    change.done.set_exception(failure)
-        self._committing = None
-
-    async def _run(self, function: Callable[..., T], *values: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *values)
+        await self._journal.close()
 
 
 async def open_outbox(settings: OutboxSettings, path: str, clock: Clock) -> Outbox:
     """Open or make the outbox at `path`, with what an earlier process left in it. Raises JournalError."""
-    thread = ThreadPoolExecutor(1, "outbox")
-    loop = asyncio.get_running_loop()
-    try:
-        journal = await loop.run_in_executor(thread, _journal, settings, path, clock)
-        state = await loop.run_in_executor(thread, _state, journal)
-    except JournalError:
-        thread.shutdown()
-        raise
-    return Outbox(journal, thread, state)
 
+    def make() -> Journal:
+        return Journal(Path(path).expanduser(), Bounds(settings.records, settings.byte_size, settings.age), clock)
 
-def _journal(settings: OutboxSettings, path: str, clock: Clock) -> Journal:
-    return Journal(Path(path).expanduser(), Bounds(settings.records, settings.byte_size, settings.age), clock)
-
-
-def _apply(journal: Journal, actions: Sequence[Callable[[Journal], object]]) -> tuple[list[JournalError | None], State]:
-    """Do it all in one commit; for each what went wrong with it alone. Raises JournalError where nothing was done."""
-    try:
-        failures = [_failure(journal, action) for action in actions]
-        journal.commit()
-    except JournalError:
-        journal.forget()
-        raise
-    return failures, _state(journal)
-
-
-def _failure(journal: Journal, action: Callable[[Journal], object]) -> JournalError | None:
-    try:
-        action(journal)
-    except JournalError as error:
-        return error
-    return None
+    return Outbox(await open_journal("outbox", make, _state))
 
 
 def _state(journal: Journal) -> State:

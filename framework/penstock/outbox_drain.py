@@ -6,13 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from penstock.errors import JournalError, LinkError, PublishRefused
+from penstock.errors import BrokerBlocked, JournalError, LinkError, PublishRefused
 from penstock.outbox import PAGE, PAGE_BYTES
 from penstock.retry import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from penstock.blockage import Blockage
     from penstock.clock import Clock
     from penstock.message import Message
     from penstock.outbox import Kept, Outbox
@@ -26,10 +27,16 @@ class Drainer:
     """Takes from the outbox until it is closed, and sees to it that the outbox gets empty."""
 
     def __init__(
-        self, outbox: Outbox, send: Callable[[Message], Awaitable[None]], settings: RetrySettings, clock: Clock
+        self,
+        outbox: Outbox,
+        send: Callable[[Message], Awaitable[None]],
+        blockage: Blockage,
+        settings: RetrySettings,
+        clock: Clock,
     ) -> None:
         self.outbox = outbox
         self._send = send
+        self._blockage = blockage
         self._settings = settings
         self._clock = clock
         self._filled = asyncio.Event()
@@ -106,6 +113,11 @@ class Drainer:
             self._turned = asyncio.Event()
             if trouble is None:
                 failures = 0
+                continue
+            if isinstance(trouble, BrokerBlocked):
+                # It says when it takes messages again, on the connection that has held the first of them since then.
+                log.warning("outbox_waits: %s", self.trouble)
+                await self._blockage.over()
                 continue
             failures += 1
             seconds = backoff(failures, self._settings, self._clock)

@@ -11,26 +11,27 @@ import structlog
 
 from penstock import cancellation
 from penstock.batch import Buffer
-from penstock.breaker import Breaker
+from penstock.blockage import Blockage
 from penstock.clock import SystemClock
 from penstock.codec import Codec
 from penstock.consumer import Consumer
 from penstock.deadletter import DeadLetters
-from penstock.errors import PenstockError, SettingsError, SinkUnavailable
-from penstock.failover import Failover
+from penstock.endpoints import make_failover
+from penstock.errors import PenstockError, SinkUnavailable
 from penstock.fuse import Fuse
 from penstock.health import HealthServer
 from penstock.link import Link
 from penstock.metrics import Metrics
-from penstock.pools import PoolWatch
 from penstock.publish_link import PublishLink
 from penstock.retry import until_it_works
 from penstock.settlement import Settler
-from penstock.target import Target
+from penstock.spill import Spill
+from penstock.spill_drain import SpillDrain
+from penstock.waiting import beside, unless_ended
 from penstock.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
 
     from penstock.clock import Clock
     from penstock.settings import Settings
@@ -50,31 +51,37 @@ class WorkerProcess:
     """The data path of one worker, and its state as others see it."""
 
     def __init__(self, worker: Worker, settings: Settings, clock: Clock) -> None:
-        endpoints = worker.endpoints(settings)
-        if not endpoints:
-            raise SettingsError(f"worker {worker.name} has no endpoint for its sink: its settings name no server")
         self.worker = worker
         self.settings = settings
         self.metrics = Metrics(worker.name)
         self.stopping = asyncio.Event()
         self._clock = clock
-        self._endpoint = endpoints[0]
         self._fuse = Fuse(settings.fuse)
         self._codec = Codec(worker, settings.limits)
         self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
-        self._publisher = PublishLink(settings.rabbitmq, worker.name)
-        self._breaker = Breaker(self._endpoint.name, settings.breaker, clock, self.metrics)
-        sink = worker.sink(worker, settings)
-        self._pools = PoolWatch(sink, self._endpoint.name, clock)
-        self.metrics.pools(self._pools)
-        target = Target(sink, self._endpoint, settings, breaker=self._breaker, clock=clock, metrics=self.metrics)
-        self.failover = Failover((target,), settings, clock=clock, metrics=self.metrics)
+        self._publisher = PublishLink(settings.rabbitmq, worker.name, Blockage(self._blocked, "wait"))
+        letters = DeadLetters(worker, self._publisher, clock)
+        self.failover = make_failover(
+            worker, settings, codec=self._codec, dead_letters=letters, clock=clock, metrics=self.metrics
+        )
+        self.metrics.pools([target.pools for target in self.failover.targets])
         self.writer = Writer(self.failover, worker.mode, settings, fuse=self._fuse, clock=clock)
+        settler = Settler(self.link, letters, self.metrics)
+        self.spill_drain = SpillDrain(
+            self._codec,
+            self.writer,
+            settler,
+            fuse=self._fuse,
+            settings=settings,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self.spill = Spill(worker, self.spill_drain, settings, clock) if settings.spill.path else None
         self.consumer = Consumer(
             self._codec,
             self.link,
-            self.writer,
-            Settler(self.link, DeadLetters(worker, self._publisher, clock), self.metrics),
+            self.spill or self.writer,
+            settler,
             fuse=self._fuse,
             settings=settings,
             clock=clock,
@@ -88,18 +95,41 @@ class WorkerProcess:
         """
         self.consumer.trouble = STARTING
         self.link.paused_for.add("starting")
+        if self.spill is not None:
+            await self.spill.open()
         await self.link.start(give_up=give_up)
-        async with _beside(self.link.run(), "link") as link:
-            await _unless_ended(link, self._open_sink(give_up=give_up))
+        async with beside(self.link.run(), "link") as link:
+            await unless_ended(link, self._open_sink(give_up=give_up))
             self.consumer.trouble = ""
             await self.link.resume("starting")
-            async with _beside(self._pools.run(), "pools"):
-                await _unless_ended(link, self.consumer.run())
+            async with beside(self.failover.run(), "failover") as failover:
+                carrying = self.consumer.run() if self.spill is None else self._carry(self.spill)
+                await unless_ended(failover, unless_ended(link, carrying))
+
+    async def _carry(self, spill: Spill) -> None:
+        """Carry messages until stopped; what is in the spill then is written while there is time, or published back."""
+        async with beside(spill.run(), "spill") as draining:
+            await unless_ended(draining, self.consumer.run())
+            await unless_ended(draining, spill.drained(self.settings.limits.drain_seconds / 2))
+        await spill.publish_back(self._publisher)
 
     async def _open_sink(self, *, give_up: bool) -> None:
+        """Open the sink; with a spill, do without while it does not answer, unless told to give up."""
+        if self.spill is not None and not give_up:
+            try:
+                await self.failover.open()
+            except SinkUnavailable as outage:
+                for target in self.failover.targets:
+                    target.breaker.trip(outage)
+                self.spill.sink_is_down(outage)
+            return
+        await self.open_sink(give_up=give_up)
+
+    async def open_sink(self, *, give_up: bool) -> None:
+        """Open the sink, as `until_it_works` has it. Raises SinkUnavailable if told to give up."""
         await until_it_works(
             self.failover.open,
-            what=f"sink {self._endpoint.name}",
+            what=f"sink {', '.join(target.name for target in self.failover.targets)}",
             errors=SinkUnavailable,
             settings=self.settings.retry,
             clock=self._clock,
@@ -121,10 +151,14 @@ class WorkerProcess:
     async def _quiet(self) -> bool:
         if not self.link.connected or self.link.held or self.link.owed or self.consumer.trouble:
             return False
+        if self.spill is not None and not self.spill.empty:
+            return False
         return await self.link.look() is not None and self.link.depth == 0 and not self.link.held
 
     async def close(self) -> None:
         """Give everything back; deliveries that are not settled go back to the queue."""
+        if self.spill is not None:
+            await self.spill.close()
         await self.link.stop()
         await self._publisher.close()
         await self.failover.close()
@@ -137,6 +171,8 @@ class WorkerProcess:
         self.link.settings = settings
         self._fuse.settings = settings.fuse
         self._codec.limits = settings.limits
+        if self.spill is not None:
+            self.spill.reload(settings)
         self.consumer.reload(settings)
 
     # What others see.
@@ -145,14 +181,17 @@ class WorkerProcess:
         """None while the worker can do its work, else why it cannot."""
         if self.stopping.is_set():
             return "draining"
-        if self.consumer.trouble:
+        if self.spill is not None and self.spill.trouble:
+            return self.spill.trouble
+        # While older records are written first, the worker does its work.
+        if self.consumer.trouble and self.link.paused_for != {"spill"}:
             return self.consumer.trouble
         return None if self.link.consuming or self.link.paused_for else "the broker is away"
 
     def health(self) -> dict[str, Any]:
         """The state of every part, as JSON can say it. Times in seconds."""
         now = self._clock.now()
-        last_write = self.failover.active.last_write
+        active, *others = self.failover.health(now)
         reason = self.ready()
         return {
             "status": "ok" if reason is None else "waiting",
@@ -161,6 +200,8 @@ class WorkerProcess:
             "broker": {
                 "connected": self.link.connected,
                 "consuming": self.link.consuming,
+                "host": self.link.place or None,
+                "blocked": self._publisher.blockage.reason or None,
                 "paused_for": sorted(self.link.paused_for),
                 "generation": self.link.generation,
                 "prefetch": self.link.prefetch,
@@ -172,14 +213,21 @@ class WorkerProcess:
                 "oldest_message_age_seconds": self._oldest_age(now),
             },
             "sink": {
-                "endpoint": self._endpoint.name,
-                "last_write_seconds_ago": None if last_write is None else round(now - last_write, 3),
+                "endpoint": active["name"],
+                "last_write_seconds_ago": active["last_write_seconds_ago"],
                 "batch_count": self.settings.batch.count,
             },
-            "breaker": {"state": self._breaker.state, "last_error": self._breaker.last_error or None},
-            "outages": self._breaker.outages.health(),
-            **self._pools.health(),
+            **{key: active[key] for key in ("breaker", "outages", "pool", "server")},
+            "endpoints": [active, *others],
+            "spill": None if self.spill is None else self.spill.health(),
         }
+
+    def _blocked(self, reason: str) -> None:
+        self.metrics.broker_blocked.set(int(bool(reason)))
+        if reason:
+            log.warning("broker_blocked", reason=reason)
+        else:
+            log.warning("broker_unblocked")
 
     def _oldest_age(self, now: float) -> float | None:
         """Seconds since the oldest delivery held was published, if its publisher said when."""
@@ -233,7 +281,7 @@ async def _run_until_done(process: WorkerProcess, *, drain: bool) -> None:
     running = asyncio.create_task(process.run(give_up=drain), name="running")
     try:
         if drain:
-            await _unless_ended(running, process.until_empty())
+            await unless_ended(running, process.until_empty())
             await process.consumer.stop()
         await running
     finally:
@@ -247,33 +295,13 @@ async def _drain(process: WorkerProcess, working: asyncio.Task[None]) -> None:
     log.info("draining", held=process.link.held, limit_seconds=limit)
     try:
         async with asyncio.timeout(max(0.0, limit)):
+            if process.spill is not None:
+                process.spill.stop()
             await process.consumer.stop()
             if process.consumer.trouble != STARTING:  # else nothing was taken yet
                 await asyncio.wait({working})
     except TimeoutError:
         log.warning("drain_limit_reached", held=process.link.held)
-
-
-@asynccontextmanager
-async def _beside(action: Coroutine[Any, Any, None], name: str) -> AsyncIterator[asyncio.Task[None]]:
-    """Have something done beside the block, and end it with the block."""
-    task = asyncio.create_task(action, name=name)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _unless_ended(other: asyncio.Task[None], action: Coroutine[Any, Any, None]) -> None:
-    """Do something to its end, unless the other task ends before: what dies on the side must not go unseen."""
-    task = asyncio.create_task(action)
-    try:
-        await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
-        await (task if task.done() else other)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

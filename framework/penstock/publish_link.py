@@ -14,8 +14,9 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, Chann
 from aiormq.exceptions import PublishError as Returned
 from pamqp.commands import Basic
 
+from penstock.blockage import unheard
 from penstock.broker import close, connect, ensure_topology, open_channel, request
-from penstock.errors import ChannelRefused, LinkError, PublishError, PublishRefused
+from penstock.errors import BrokerBlocked, ChannelRefused, LinkError, PublishError, PublishRefused
 from penstock.readahead import read_ahead
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
     from aiormq.channel import Channel
 
+    from penstock.blockage import Blockage
     from penstock.broker import TopologyMode
     from penstock.reader import Outgoing
     from penstock.settings import RabbitMQ
@@ -36,9 +38,13 @@ WINDOW = 1000
 class PublishLink:
     """One publishing connection, opened when first needed and again after it was lost."""
 
-    def __init__(self, settings: RabbitMQ, name: str) -> None:
+    def __init__(self, settings: RabbitMQ, name: str, blockage: Blockage | None = None) -> None:
+        #: Says whether the broker takes messages.
+        self.blockage = blockage or unheard()
         self._settings = settings
         self._name = name
+        #: The broker that served last.
+        self._place = ""
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._opening = asyncio.Lock()
@@ -53,21 +59,29 @@ class PublishLink:
 
         Raises PublishRefused when it was returned (no queue is bound) or refused, ChannelRefused when it or
         another ended the channel. Raises PublishError when it was not confirmed within publish_timeout seconds;
-        the message may then still arrive. Raises LinkError without a broker.
+        the message may then still arrive. Raises BrokerBlocked as `blockage` says, LinkError without a broker.
         """
         async with self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock()):
             await self._publish(exchange, routing_key, body, properties)
 
     async def _publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+        seconds = self._settings.publish_timeout
         channel = self._channel
         if channel is None or channel.is_closed:
             channel = await self._open()
-        seconds = self._settings.publish_timeout
+        await self.blockage.passable(seconds)
+        what = f"not confirmed by {exchange or 'the default exchange'}"
         try:
-            async with request(f"not confirmed by {exchange or 'the default exchange'}", seconds):
-                await channel.basic_publish(
-                    body, exchange=exchange, routing_key=routing_key, properties=properties, mandatory=True, wait=False
-                )
+            async with request(what, seconds) as limit:
+                with self.blockage.ends(limit):
+                    await channel.basic_publish(
+                        body,
+                        exchange=exchange,
+                        routing_key=routing_key,
+                        properties=properties,
+                        mandatory=True,
+                        wait=False,
+                    )
         except LinkError as error:
             match error.__cause__:
                 case Returned():
@@ -76,6 +90,9 @@ class PublishLink:
                 case DeliveryError():
                     text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
                     raise PublishRefused(text) from error
+                case TimeoutError() if self.blockage.reason:
+                    # The connection stays: what it still holds arrives before anything that is sent later.
+                    raise BrokerBlocked(f"{what}: {self.blockage.trouble}") from error
                 case _:
                     await self._close(channel)
                     raise _lost(error) from error
@@ -110,8 +127,9 @@ class PublishLink:
                     raise LinkError(str(self._failure)) from self._failure
                 await self.close()
                 try:
-                    self._connection = await connect(self._settings, f"{self._name} publish")
-                    self._channel = await open_channel(self._connection, confirms=True)
+                    connection = await connect(self._settings, f"{self._name} publish", self._place, self.blockage)
+                    self._connection, self._place = connection, connection.place
+                    self._channel = await open_channel(connection, confirms=True)
                 except LinkError as failure:
                     self._failure = failure
                     raise

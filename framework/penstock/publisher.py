@@ -12,8 +12,9 @@ from penstock.clock import SystemClock
 from penstock.errors import LinkError, PublishRefused, UsageError
 from penstock.idempotency import KEY_HEADER
 from penstock.identifier import Identifiers
+from penstock.journal_bounds import Usage
 from penstock.message import make
-from penstock.outbox import open_outbox
+from penstock.outbox import State, open_outbox
 from penstock.outbox_drain import Drainer
 from penstock.publish_link import WINDOW
 from penstock.rate import Rate
@@ -58,8 +59,9 @@ Receipt: TypeAlias = Confirmed | Stored
 class Stats:
     """`pending` messages wait in the outbox, the oldest for `oldest_age` seconds; `failed` ones are kept aside there.
 
-    `byte_size` counts the bytes of both. `rate` is what the broker confirmed, in messages a second, over the last
-    10 seconds. `trouble` says what keeps the outbox from being drained, and is empty where nothing does.
+    `byte_size` counts the bytes of both. `confirmed` is what the broker has confirmed since the publisher was made,
+    `rate` that in messages a second, over the last 10 seconds. `blocked`: the broker says that it takes none. `trouble`
+    says what keeps messages from the broker, and is empty where nothing does.
     """
 
     pending: int
@@ -67,6 +69,8 @@ class Stats:
     oldest_age: float
     byte_size: int
     rate: float
+    confirmed: int
+    blocked: bool
     trouble: str
 
 
@@ -95,15 +99,22 @@ class Publisher:
 
     With outbox.path set, opening it takes that file for this process (JournalError where another holds it) and begins
     to send what an earlier process left there; closing it leaves there what is not sent yet. The broker may be away.
+
+    What is Stored is on one disk, and lost with it where it is lost before the broker is back: the outbox bridges an
+    outage of the broker and a death of the process, not of the disk. Who cannot accept that takes Confirmed alone
+    for safe, or puts the file on replicated storage; in a container, a place that outlives it is for you to mount.
     """
 
     def __init__(
         self, settings: Settings | None = None, *, name: str = "publisher", clock: Clock | None = None
     ) -> None:
+        #: What the broker's operators see, and what its metrics are labelled with.
+        self.name = name
         self._settings = load() if settings is None else settings
         self._clock = clock or SystemClock()
         self._identifiers = Identifiers(self._clock)
         self._sender = Sender(self._settings, name, self._clock)
+        self._confirmed = 0
         self._rate = Rate(self._clock)
         self._room = asyncio.Semaphore(ROOM)
         #: Taken in turn, so that nobody overtakes who came first.
@@ -115,7 +126,7 @@ class Publisher:
     async def __aenter__(self) -> Self:
         if path := self._settings.outbox.path:
             outbox = await open_outbox(self._settings.outbox, path, self._clock)
-            self._drainer = Drainer(outbox, self._send, self._settings.retry, self._clock)
+            self._drainer = Drainer(outbox, self._send, self._sender.blockage, self._settings.retry, self._clock)
         self._open = True
         return self
 
@@ -194,18 +205,18 @@ class Publisher:
         return len(kept)
 
     def stats(self) -> Stats:
-        """What is in the outbox, as of its last commit, and how fast messages are confirmed."""
-        rate = self._rate.per_second()
-        if self._drainer is None:
-            return Stats(0, 0, 0.0, 0, rate, "")
-        state = self._drainer.outbox.state
+        """What is in the outbox, as of its last commit, and how fast messages are confirmed; from any thread."""
+        drainer, blocked = self._drainer, self._sender.blockage.trouble
+        state = State(Usage(), Usage(), None) if drainer is None else drainer.outbox.state
         return Stats(
             pending=state.pending.records,
             failed=state.failed.records,
             oldest_age=max(0.0, self._clock.now() - state.oldest) if state.oldest is not None else 0.0,
             byte_size=state.pending.byte_size + state.failed.byte_size,
-            rate=rate,
-            trouble=self._drainer.trouble,
+            rate=self._rate.per_second(),
+            confirmed=self._confirmed,
+            blocked=bool(blocked),
+            trouble=blocked or ("" if drainer is None else drainer.trouble),
         )
 
     async def _submit(self, message: Message) -> Receipt:
@@ -250,6 +261,7 @@ class Publisher:
 
     async def _send(self, message: Message) -> None:
         await self._sender.send(message)
+        self._confirmed += 1
         self._rate.add()
 
     async def _kept_aside(self, ids: Collection[str] | None) -> list[Kept]:

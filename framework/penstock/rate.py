@@ -13,7 +13,7 @@ SPAN = 10
 
 
 class Rate:
-    """Counts by the second, for the last `SPAN` of them."""
+    """Counts by the second, for the last `SPAN` of them. May be asked from any thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,13 +24,10 @@ class Rate:
         second = int(self._clock.monotonic())
         count = self._counts.pop()[1] if self._counts and self._counts[-1][0] == second else 0
         self._counts.append((second, count + 1))
-        self._forget(second)
+        while self._counts[0][0] <= second - SPAN:
+            self._counts.popleft()
 
     def per_second(self) -> float:
         """The mean of the last `SPAN` seconds, this one included."""
-        self._forget(int(self._clock.monotonic()))
-        return sum(count for _, count in self._counts) / SPAN
-
-    def _forget(self, second: int) -> None:
-        while self._counts and self._counts[0][0] <= second - SPAN:
-            self._counts.popleft()
+        forgotten = int(self._clock.monotonic()) - SPAN
+        return sum(count for second, count in tuple(self._counts) if second > forgotten) / SPAN

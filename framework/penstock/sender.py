@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from penstock.blockage import Blockage
 from penstock.errors import ChannelRefused, PublishRefused
 from penstock.publish_link import PublishLink
 
@@ -24,15 +25,17 @@ class Sender:
     def __init__(self, settings: Settings, name: str, clock: Clock) -> None:
         self._settings = settings.transaction
         self._clock = clock
-        self._link = PublishLink(settings.rabbitmq, name)
-        self._apart = PublishLink(settings.rabbitmq, f"{name} apart")
+        #: Of both connections. Where there is an outbox, nothing waits for the broker to take messages again.
+        self.blockage = Blockage(_say, "raise" if settings.outbox.path else "wait")
+        self._link = PublishLink(settings.rabbitmq, name, self.blockage)
+        self._apart = PublishLink(settings.rabbitmq, f"{name} apart", self.blockage)
         self._turn = asyncio.Lock()
 
     async def send(self, message: Message) -> None:
         """Returns once the broker has confirmed that a queue holds it.
 
         Raises PublishRefused after transaction.retry_attempts tries that it refused, transaction.retry_delay seconds
-        apart; LinkError in an outage, which counts as no try.
+        apart; LinkError in an outage, and BrokerBlocked while the broker takes no messages, which count as no try.
         """
         try:
             await _publish(self._link, message)
@@ -65,6 +68,13 @@ class Sender:
         """Close both connections."""
         await self._link.close()
         await self._apart.close()
+
+
+def _say(reason: str) -> None:
+    if reason:
+        log.warning("broker_blocked: it takes no messages: %s", reason)
+    else:
+        log.warning("broker_unblocked: it takes messages again")
 
 
 async def _publish(link: PublishLink, message: Message) -> None:

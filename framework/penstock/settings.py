@@ -6,42 +6,20 @@ import os
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from urllib.parse import quote, quote_plus
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from penstock import settings_sources
-from penstock.addresses import check_host, check_url, passwords_in, split_host, with_query, without_password
+from penstock import broker_tls, settings_sources
+from penstock.addresses import passwords_in, without_password
+from penstock.settings_types import AmqpUrl, BoltHost, BoltUrl, BoltUrls, Host, Hosts, Lower, PostgresUrl, PostgresUrls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_BOLT_SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(url: SecretStr | None) -> SecretStr | None:
-        if url is not None and url.get_secret_value():
-            check_url(url.get_secret_value(), schemes)
-            return url
-        return None
-
-    return AfterValidator(check)
-
 
 def _ordered(section: BaseModel, low: str, high: str) -> None:
     if getattr(section, low) > getattr(section, high):
         raise ValueError(f"{low} ({getattr(section, low):g}) is above {high} ({getattr(section, high):g})")
-
-
-#: A host name or address, with or without a port ("host", "host:5432", "[::1]:5432").
-Host = Annotated[str, AfterValidator(check_host)]
-#: As Host, or a whole bolt:// or neo4j:// address without a login.
-BoltHost = Annotated[str, AfterValidator(lambda host: check_host(host, _BOLT_SCHEMES))]
-AmqpUrl = Annotated[SecretStr | None, _url("amqp", "amqps")]
-PostgresUrl = Annotated[SecretStr | None, _url("postgresql", "postgres")]
-BoltUrl = Annotated[SecretStr | None, _url(*_BOLT_SCHEMES)]
-#: Levels and formats may be written in capitals.
-_Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
 
 
 class Section(BaseModel):
@@ -51,29 +29,50 @@ class Section(BaseModel):
 
 
 class RabbitMQ(Section):
-    """The broker. `url` wins over the single parts. Times in seconds."""
+    """The broker. `url` wins over the single parts; both may name several hosts, which are tried in turn.
+
+    `tls_ca` is the file of the authorities whose certificates are accepted (None: the system's), `tls_cert` and
+    `tls_key` are the client's own certificate and its key, which may be in one file; PEM. Times in seconds.
+    """
 
     url: AmqpUrl = None
-    host: Host = "localhost"
+    host: Hosts = "localhost"
     port: int = Field(5672, ge=1, le=65_535)
     username: str = "guest"
     password: SecretStr = SecretStr("guest")
     virtual_host: str = "/"
     tls: bool = False
+    tls_ca: Annotated[str | None, AfterValidator(broker_tls.check_authority)] = None
+    tls_cert: Annotated[str | None, AfterValidator(broker_tls.check_readable)] = None
+    tls_key: Annotated[str | None, AfterValidator(broker_tls.check_readable)] = None
     heartbeat: int = Field(600, ge=0)
     connect_timeout: float = Field(10, gt=0)
     publish_timeout: float = Field(30, gt=0)
 
+    @model_validator(mode="after")
+    def _tls_agrees(self) -> Self:
+        broker_tls.check_together(self)
+        return self
+
 
 class Postgres(Section):
-    """PostgreSQL. `url` wins over the single parts. Times in seconds."""
+    """PostgreSQL. `url` wins over the single parts. Times in seconds.
+
+    `backup_url`: see FailoverSettings. `regions`: where the primary and each backup stand, separated by white space.
+    `tls` (None: the driver's own `prefer`) and `tls_ca`, the file of the authorities whose certificates are accepted
+    (PEM), hold for every address that does not itself say sslmode and sslrootcert.
+    """
 
     url: PostgresUrl = None
+    backup_url: PostgresUrls = None
+    regions: str = ""
     host: Host = "localhost"
     port: int = Field(5432, ge=1, le=65_535)
     database: str = "postgres"
     username: str = "postgres"
     password: SecretStr = SecretStr("")
+    tls: Annotated[Literal["disable", "prefer", "require", "verify-ca", "verify-full"] | None, Lower] = None
+    tls_ca: Annotated[str | None, AfterValidator(broker_tls.check_authority)] = None
     pool_min: int = Field(2, ge=0)
     pool_max: int = Field(20, ge=1)
     connect_timeout: float = Field(10, gt=0)
@@ -81,15 +80,26 @@ class Postgres(Section):
     statement_cache_size: int = Field(100, ge=0)
 
     @model_validator(mode="after")
-    def _pool_in_order(self) -> Self:
+    def _settings_agree(self) -> Self:
         _ordered(self, "pool_min", "pool_max")
+        _check_regions(self)
+        verifies = self.tls in {"verify-ca", "verify-full"}
+        if verifies and self.tls_ca is None:
+            raise ValueError(f"tls is {self.tls} without tls_ca, the file of the authority that signed the certificate")
+        if self.tls_ca is not None and not verifies:
+            raise ValueError("tls_ca is set, and tls does not have it used: set tls to verify-full or verify-ca")
         return self
 
 
 class Neo4j(Section):
-    """Neo4j, or any graph that speaks Bolt and Cypher. `url` wins over the single parts. Times in seconds."""
+    """Neo4j, or any graph that speaks Bolt and Cypher. `url` wins over the single parts. Times in seconds.
+
+    `backup_url` and `regions`: as in Postgres.
+    """
 
     url: BoltUrl = None
+    backup_url: BoltUrls = None
+    regions: str = ""
     host: BoltHost = "localhost"
     port: int = Field(7687, ge=1, le=65_535)
     database: str = "neo4j"
@@ -99,6 +109,22 @@ class Neo4j(Section):
     connection_lifetime: float = Field(1800, gt=0)
     acquisition_timeout: float = Field(60, gt=0)
     connect_timeout: float = Field(10, gt=0)
+
+    @model_validator(mode="after")
+    def _regions_of_servers(self) -> Self:
+        _check_regions(self)
+        return self
+
+
+def backup_urls(section: Postgres | Neo4j) -> list[str]:
+    """Return the addresses of a section's backups, in order of preference, passwords included."""
+    return section.backup_url.get_secret_value().split() if section.backup_url is not None else []
+
+
+def _check_regions(section: Postgres | Neo4j) -> None:
+    regions, servers = len(section.regions.split()), 1 + len(backup_urls(section))
+    if regions not in {0, servers}:
+        raise ValueError(f"regions names {regions}, it takes {servers}: the primary's and each backup's, or none")
 
 
 class BatchSettings(Section):
@@ -231,8 +257,8 @@ class Http(Section):
 class Log(Section):
     """Logs go to standard output. `format` None: text for people on a terminal, JSON elsewhere."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], _Lower] = "info"
-    format: Annotated[Literal["json", "console"] | None, _Lower] = None
+    level: Annotated[Literal["debug", "info", "warning", "error"], Lower] = "info"
+    format: Annotated[Literal["json", "console"] | None, Lower] = None
 
 
 class Settings(Section):
@@ -280,18 +306,6 @@ def workers_in_file(config: Path | None = None, environ: Mapping[str, str] = os.
     return settings_sources.workers_in_file(Settings, config, environ)
 
 
-def rabbitmq_url(settings: RabbitMQ) -> str:
-    """Return the broker's URL for the client library, password included; print only what `describe` makes of it."""
-    if settings.url is not None:
-        return with_query(settings.url.get_secret_value(), "heartbeat", str(settings.heartbeat))
-    usual = 5671 if settings.tls and "port" not in settings.model_fields_set else settings.port
-    host, port = split_host(settings.host, usual)
-    login = f"{quote(settings.username, safe='')}:{quote(settings.password.get_secret_value(), safe='')}"
-    scheme = "amqps" if settings.tls else "amqp"
-    virtual_host = quote(settings.virtual_host, safe="")
-    return f"{scheme}://{login}@{host}:{port}/{virtual_host}?heartbeat={settings.heartbeat}"
-
-
 def describe(url: str) -> str:
     """Return scheme, username, host and path of a URL: no password and no parameters, however badly it is written."""
     return without_password(url)
@@ -309,7 +323,8 @@ def _shown(key: str, value: object) -> str:
         case SecretStr() if not value.get_secret_value():
             return "-"
         case SecretStr():
-            return describe(value.get_secret_value()) if key == "url" else "***"
+            urls = value.get_secret_value().split() if key in {"url", "backup_url"} else []
+            return " ".join(map(describe, urls)) or "***"
         case bool():
             return str(value).lower()
         case _:
@@ -321,6 +336,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
         found = [section.password.get_secret_value()]
         if section.url is not None:
             found += passwords_in(section.url.get_secret_value())
+        if not isinstance(section, RabbitMQ):
+            found += [password for url in backup_urls(section) for password in passwords_in(url)]
         # The defaults are in the documentation; to hide "guest" would only blur what people read.
         default = type(section)().password.get_secret_value()
         yield from (password for password in found if password != default)

@@ -27,9 +27,19 @@ _CONVENTIONAL: dict[str, SettingPath] = {
         for key in ("host", "port", "username", "password", "database", "url")
         if (section, key) != ("rabbitmq", "database")
     },
+    **{
+        f"{section.upper()}_{key.upper()}": (section, key)
+        for section in ("postgres", "neo4j")
+        for key in ("backup_url", "regions")
+    },
     "RABBITMQ_VHOST": ("rabbitmq", "virtual_host"),
     "RABBITMQ_VIRTUAL_HOST": ("rabbitmq", "virtual_host"),
     "RABBITMQ_TLS": ("rabbitmq", "tls"),
+    "POSTGRES_TLS": ("postgres", "tls"),
+    "POSTGRES_TLS_CA": ("postgres", "tls_ca"),
+    "RABBITMQ_TLS_CA": ("rabbitmq", "tls_ca"),
+    "RABBITMQ_TLS_CERT": ("rabbitmq", "tls_cert"),
+    "RABBITMQ_TLS_KEY": ("rabbitmq", "tls_key"),
     "TRANSACTION_RETRY_ATTEMPTS": ("transaction", "retry_attempts"),
     "TRANSACTION_RETRY_DELAY": ("transaction", "retry_delay"),
     "PENSTOCK_REGION": ("failover", "region"),
@@ -103,7 +113,7 @@ def not_read(environ: Mapping[str, str]) -> Iterator[NotRead]:
 def _meant(name: str, key: str, system: str, keys: Collection[str]) -> str:
     """Return the variable that `name` may have been meant for; nothing where it is one, or is like none."""
     end = "_FILE" if key.endswith("_FILE") else ""
-    possible = {"PASSWORD", "URL"} if end else keys
+    possible = {"PASSWORD", "URL", "BACKUP_URL"}.intersection(keys) if end else keys
     stem = key.removesuffix("_FILE")
     known = _ELSEWHERE.get(stem, stem)
     best = (

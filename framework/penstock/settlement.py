@@ -88,20 +88,21 @@ class Settler:
                         letters.append((one, refusal))
                     else:
                         self._metrics.stale.inc()
-        confirmed = await asyncio.gather(*(self._publish(one, refusal) for one, refusal in letters))
+        confirmed = await asyncio.gather(*(self.dead_letter(one, refusal) for one, refusal in letters))
+        if letters:
+            self._metrics.settled("dead_letter", sum(confirmed))
         unconfirmed = [one for (one, _), done in zip(letters, confirmed, strict=True) if not done]
         await self._link.acknowledge([one.delivery for (one, _), done in zip(letters, confirmed, strict=True) if done])
         self._metrics.settled("ack", await self._link.acknowledge(acks))
         return unconfirmed
 
-    async def _publish(self, one: Decided, refusal: Refusal) -> bool:
-        """Whether the dead letter is confirmed in the DLQ."""
+    async def dead_letter(self, one: Decided, refusal: Refusal) -> bool:
+        """Publish a dead letter; whether it is confirmed in the DLQ. The delivery itself is not settled by that."""
         try:
             await self._dead_letters.publish(one.delivery, refusal, one.key)
         except LinkError as error:
             log.warning("dead_letter_not_confirmed", reason=refusal.reason, error=str(error))
             return False
-        self._metrics.settled("dead_letter")
         self._metrics.dead_lettered(refusal.reason)
         log.warning(
             "dead_lettered",

@@ -11,6 +11,7 @@ import asyncpg
 
 from penstock.drill.installation import Installation
 from penstock.drill.servers.wait import wait_until
+from penstock.errors import SinkUnavailable
 from penstock.settings import Limits, QueueSettings
 from support import broker, stores
 from support.notes import quick, running
@@ -84,6 +85,29 @@ async def test_a_broker_that_freezes(server: Server) -> None:
         await asyncio.to_thread(server.thaw)
         await worker.consuming(generation=2)
         await all_there(worker)
+
+
+async def test_a_broker_that_freezes_while_the_consumer_is_paused(server: Server) -> None:
+    """Nothing is expected of it then; and still it is not taken for one that holds what was delivered."""
+    settings = quick(server.url, queue=QueueSettings(watchdog=0.2))
+    async with running(server.url, settings, name="frozen-paused") as worker:
+        worker.sink.hold()
+        await worker.publish(range(25))
+        await worker.until(lambda: worker.process.link.held == 25, "all are held")
+        worker.sink.outage = SinkUnavailable("away")
+        worker.sink.let()
+        await worker.until(lambda: worker.process.link.paused_for == {"sink"}, "it pauses")
+        await asyncio.to_thread(server.freeze)
+        await worker.until(lambda: not worker.process.link.connected, "the link is given up", 60)
+        await asyncio.to_thread(server.thaw)
+        await worker.until(lambda: worker.process.link.connected, "there is a new one", 40)
+        assert worker.process.link.paused_for == {"sink"}
+        worker.sink.outage = None
+        await worker.settled(25)
+        assert worker.sink.ids == list(range(25))
+        assert worker.metric("penstock_stale_settlements_total") == 0
+        await worker.stop()
+    assert await broker.depth(server.url, "frozen-paused") == 0
 
 
 async def test_sigterm_while_neither_broker_nor_sink_answers(server: Server, postgres_url: str) -> None:

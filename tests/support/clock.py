@@ -29,6 +29,29 @@ class ManualClock:
         return (low + high) / 2
 
 
+class SteppedClock(ManualClock):
+    """Sleepers wait until a test has moved the time as far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if seconds > 0:
+            woken = asyncio.Event()
+            self._sleepers.append((self.time + seconds, woken))
+            await woken.wait()
+
+    def advance(self, seconds: float) -> None:
+        """Move the time, and wake whoever has slept enough."""
+        self.time += seconds
+        for until, woken in self._sleepers:
+            if until <= self.time:
+                woken.set()
+        self._sleepers = [(until, woken) for until, woken in self._sleepers if until > self.time]
+
+
 class WatchedClock:
     """The machine's clock. `slept` lists every sleep begun, `ahead` is how far it runs ahead, both in seconds."""
 

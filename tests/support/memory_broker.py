@@ -1,10 +1,11 @@
-"""A broker in memory behind `penstock.publisher`, that can be away, silent, or refuse."""
+"""A broker in memory behind `penstock.publisher`, that can be away, blocked, silent, or refuse."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+from penstock.blockage import Blockage
 from penstock.errors import LinkError, PublishRefused
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class MemoryBroker:
     def __init__(self) -> None:
         self.up = asyncio.Event()
         self.up.set()
+        self.blockage = Blockage(lambda _reason: None, "raise")
         self.taken: list[str] = []
         self.refused: set[str] = set()
         #: It takes so many more messages and then loses its connections, their confirms with them.
@@ -32,6 +34,7 @@ class MemoryBroker:
         if not self.up.is_set():
             await asyncio.sleep(0)
             raise LinkError("the broker is away")
+        await self.blockage.passable(0)
         if message.routing_key in self.refused:
             await asyncio.sleep(0)
             raise PublishRefused(f"no queue is bound for routing key '{message.routing_key}'")
@@ -43,6 +46,7 @@ class MemoryBroker:
         await asyncio.sleep(0)
         if not self.up.is_set():
             raise LinkError("the connection was lost")
+        await self.blockage.passable(0)
 
     async def close(self) -> None:
         """Nothing is open."""

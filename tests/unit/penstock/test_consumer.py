@@ -10,7 +10,7 @@ from penstock.batch import Buffer
 from penstock.clock import SystemClock
 from penstock.codec import Codec
 from penstock.consumer import Consumer, decided
-from penstock.errors import FuseBlown, PublishError, SinkUnavailable
+from penstock.errors import FuseBlown, PublishError, SinkUnavailable, SpillFirst
 from penstock.fuse import Fuse
 from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Poison
@@ -200,6 +200,19 @@ async def test_after_an_outage_the_same_batch_is_written_again_and_the_consumer_
         *(written, "pause sink", written, "pause sink", written, "resume sink"),
         *(("ack", [1, 2]), "pause stopping"),
     ]
+
+
+async def test_while_the_spill_is_written_first_the_batch_is_held_and_the_consumer_paused() -> None:
+    bench = Bench(SpillFirst("older ones first"))
+    bench.link.deliver(note(1), note(2))
+    async with bench.running():
+        await bench.tells("pause spill")
+        assert bench.link.paused_for == {"spill"}
+        bench.writer.recovered.set()
+        await bench.tells(("ack", [1, 2]))
+        assert (bench.link.paused_for, bench.consumer.trouble) == (set(), "")
+    written = ("write", [1, 2], 0)
+    assert bench.story == [written, "pause spill", written, "resume spill", ("ack", [1, 2]), "pause stopping"]
 
 
 async def test_stop_in_an_outage_returns_at_once_and_settles_nothing() -> None:

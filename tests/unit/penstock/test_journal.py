@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +15,10 @@ from penstock.errors import JournalError, JournalFull
 from penstock.journal import Journal
 from penstock.journal_bounds import Bounds, Usage
 from support.clock import ManualClock
+from support.disk import full_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -193,17 +193,6 @@ def test_it_is_for_one_process_and_for_one_user(path: Path) -> None:
             Journal(path)
     with closing(Journal(path)) as journal:
         assert list(journal.entries()) == []
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond `size` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:

@@ -17,13 +17,17 @@ FROZEN = {
     ("penstock_batch_size", "histogram", ()),
     ("penstock_breaker_opened", "counter", ("endpoint",)),
     ("penstock_breaker_state", "gauge", ("endpoint",)),
+    ("penstock_broker_blocked", "gauge", ()),
+    ("penstock_broker_connections", "counter", ("broker",)),
     ("penstock_channel_generation", "gauge", ()),
     ("penstock_consumer_rebuilt", "counter", ()),
     ("penstock_consuming", "gauge", ()),
     ("penstock_dead_lettered", "counter", ("reason",)),
     ("penstock_duplicates_skipped", "counter", ()),
     ("penstock_endpoint_active", "gauge", ("endpoint",)),
+    ("penstock_failovers", "counter", ("endpoint",)),
     ("penstock_fuse_blown", "gauge", ()),
+    ("penstock_good_probes", "gauge", ("endpoint",)),
     ("penstock_held_bytes", "gauge", ()),
     ("penstock_held_messages", "gauge", ()),
     ("penstock_last_write_timestamp_seconds", "gauge", ()),
@@ -41,6 +45,7 @@ FROZEN = {
     ("penstock_queue_depth", "gauge", ()),
     ("penstock_received_bytes", "counter", ()),
     ("penstock_received_messages", "counter", ()),
+    ("penstock_reconciled_records", "counter", ()),
     ("penstock_settled_messages", "counter", ("settlement",)),
     ("penstock_sink_errors", "counter", ("kind",)),
     ("penstock_sink_write_seconds", "histogram", ()),
@@ -64,9 +69,14 @@ def used() -> Metrics:
     metrics.outage_began("primary", flap=False)
     metrics.outage_ended("primary", 1.5)
     metrics.endpoint_active("primary", active=True)
+    metrics.failed_over("primary")
+    metrics.good_probes("primary", 2)
     metrics.paused("sink")
-    metrics.received.inc(4)
-    metrics.pools(PoolWatch(PooledSink(), "primary", ManualClock()))
+    for _ in range(4):
+        metrics.received.inc()
+    metrics.holds(3, 30)
+    metrics.connected("mq:5672")
+    metrics.pools([PoolWatch(PooledSink(), "primary", ManualClock())])
     metrics.batch_size.observe(3)
     metrics.write_seconds.observe(0.1)
     return metrics

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from penstock.message import Message, make
 from penstock.outbox import PAGE, PAGE_BYTES, open_outbox
 from penstock.settings import OutboxSettings
 from support.clock import ManualClock
+from support.disk import full_disk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -124,13 +124,9 @@ async def test_a_message_that_waits_too_long_stops_the_intake_and_one_kept_aside
 async def test_a_disk_that_is_full_fails_those_who_wait_and_no_others(path: Path) -> None:
     async with opened(path) as outbox:
         await outbox.store(message("before"))
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-        try:
+        with full_disk(100_000):
             waiting = [outbox.store(message(name, os.urandom(100_000))) for name in "ab"]
             results = await asyncio.gather(*waiting, return_exceptions=True)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert all(isinstance(result, JournalError) and "free some space" in str(result) for result in results)
         await outbox.store(message("after"))
         assert await page(outbox) == ["before", "after"]

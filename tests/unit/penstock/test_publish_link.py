@@ -14,11 +14,13 @@ from penstock.settings import RabbitMQ
 if TYPE_CHECKING:
     import pytest
 
+    from penstock.blockage import Blockage
+
 
 async def test_a_hundred_publishes_without_a_broker_are_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = 0
 
-    async def away(_settings: RabbitMQ, _name: str) -> None:
+    async def away(_settings: RabbitMQ, _name: str, _first: str, _blockage: Blockage) -> None:
         nonlocal attempts
         attempts += 1
         await asyncio.sleep(0)

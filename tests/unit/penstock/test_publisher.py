@@ -93,6 +93,29 @@ async def test_what_was_under_way_and_what_came_later_is_stored_in_order_and_sen
         await until(lambda: publisher.stats().trouble == "", "all is well")
 
 
+async def test_a_broker_that_takes_nothing_is_not_waited_for_and_not_asked_until_it_says_so(
+    broker: MemoryBroker, path: Path
+) -> None:
+    clock = ManualClock()
+    async with publishing(path, clock) as publisher:
+        before = await publish(publisher, 3)
+        broker.blockage.begin("connection", "low on memory")
+        assert publisher.stats().blocked
+        receipts = await publish(publisher, 2 * ROOM)
+        assert all(isinstance(receipt, Stored) for receipt in receipts)
+        assert publisher.stats().trouble == "the broker takes no messages: low on memory"
+        assert publisher.stats().pending == 2 * ROOM
+        assert clock.slept == []
+        broker.blockage.end("connection")
+        await publisher.flush()
+        assert broker.taken == [receipt.id for receipt in before + receipts]
+        assert clock.slept == []
+        await until(lambda: publisher.stats().trouble == "", "all is well")
+        assert not publisher.stats().blocked
+        assert [type(receipt) for receipt in await publish(publisher, 3)] == [Confirmed] * 3
+        assert publisher.stats().confirmed == 3 + 2 * ROOM + 3
+
+
 async def test_an_earlier_life_comes_first(broker: MemoryBroker, path: Path) -> None:
     broker.up.clear()
     async with publishing(path) as publisher:
@@ -290,7 +313,7 @@ async def crash(publisher: Publisher, under_way: list[asyncio.Task[None]]) -> No
         task.cancel()
     drainer = publisher._drainer  # noqa: SLF001 nothing but a crash ends it like this
     assert drainer is not None
-    drainer.outbox._changes.clear()  # noqa: SLF001 as above
+    drainer.outbox._journal._changes.clear()  # noqa: SLF001 as above
     await publisher.__aexit__(None, None, None)
     await asyncio.gather(*under_way, return_exceptions=True)
     under_way.clear()

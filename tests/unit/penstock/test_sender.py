@@ -33,7 +33,7 @@ class Links:
         self.outcomes: Iterator[LinkError | None] = iter(outcomes)
         self.tries: list[str] = []
 
-    def link(self, _settings: object, name: str) -> Link:
+    def link(self, _settings: object, name: str, _blockage: object) -> Link:
         return Link(self, name)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.settings import Settings, describe, effective, load, rabbitmq_url, secrets
+from penstock.settings import Settings, backup_urls, describe, effective, load, secrets
 from penstock.settings_environment import not_read
 
 if TYPE_CHECKING:
@@ -314,28 +314,6 @@ def test_no_error_keeps_what_was_given_in_its_chain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, "amqp://guest:guest@localhost:5672/%2F?heartbeat=600"),
-        (
-            {"RABBITMQ_PASSWORD": "p/@ :", "RABBITMQ_USERNAME": "a b", "RABBITMQ_VHOST": "v/w"},
-            "amqp://a%20b:p%2F%40%20%3A@localhost:5672/v%2Fw?heartbeat=600",
-        ),
-        ({"RABBITMQ_HOST": "mq:99", "PENSTOCK_RABBITMQ__HEARTBEAT": "5"}, "amqp://guest:guest@mq:99/%2F?heartbeat=5"),
-        ({"RABBITMQ_HOST": "::1"}, "amqp://guest:guest@[::1]:5672/%2F?heartbeat=600"),
-        ({"RABBITMQ_HOST": "[::1]:99"}, "amqp://guest:guest@[::1]:99/%2F?heartbeat=600"),
-        ({"PENSTOCK_RABBITMQ__TLS": "1"}, "amqps://guest:guest@localhost:5671/%2F?heartbeat=600"),
-        ({"PENSTOCK_RABBITMQ__TLS": "1", "RABBITMQ_PORT": "9"}, "amqps://guest:guest@localhost:9/%2F?heartbeat=600"),
-        ({"RABBITMQ_URL": "amqp://u:p@h/v", "RABBITMQ_HOST": "other"}, "amqp://u:p@h/v?heartbeat=600"),
-        ({"RABBITMQ_URL": "amqps://h/v?heartbeat=7"}, "amqps://h/v?heartbeat=7"),
-        ({"RABBITMQ_URL": "amqps://h/v?cafile=x"}, "amqps://h/v?cafile=x&heartbeat=600"),
-    ],
-)
-def test_the_brokers_url(environ: dict[str, str], expected: str) -> None:
-    assert rabbitmq_url(load(None, None, environ).rabbitmq) == expected
-
-
-@pytest.mark.parametrize(
     ("url", "expected"),
     [
         ("amqp://me:secret@mq:5672/%2F?heartbeat=600", "amqp://me@mq:5672/%2F"),
@@ -371,13 +349,50 @@ def test_a_default_password_is_no_secret_even_where_it_is_set() -> None:
 
 def test_effective_settings_tell_their_origin_and_no_password(file: Write) -> None:
     path = file("batch: {count: 7}\nworkers:\n  w: {log: {level: debug}}\n")
-    environ = {"RABBITMQ_URL": "amqp://me:hidden@mq/v", "POSTGRES_PASSWORD": PASSWORD, "RABBITMQ_TLS": "1"}
+    environ = {"RABBITMQ_URL": "amqps://me:hidden@mq/v", "POSTGRES_PASSWORD": PASSWORD, "RABBITMQ_TLS": "1"}
     found = {name: (value, origin) for name, value, origin in effective("w", path, environ)}
     assert found["batch.count"] == ("7", f"{path}:1: batch.count")
     assert found["log.level"] == ("debug", f"{path}:3: workers.w.log.level")
-    assert found["rabbitmq.url"] == ("amqp://me@mq/v", "RABBITMQ_URL")
+    assert found["rabbitmq.url"] == ("amqps://me@mq/v", "RABBITMQ_URL")
     assert found["postgres.password"] == ("***", "POSTGRES_PASSWORD")
     assert found["rabbitmq.tls"] == ("true", "RABBITMQ_TLS")
     assert found["neo4j.password"] == ("-", "default")
     assert found["http.port"] == ("-", "default")
     assert found["queue.prefetch"] == ("1000", "default")
+
+
+BACKUPS = "postgresql://u:geh%40eim@two/x  postgresql://u:zwei@three:5433/x"
+
+
+def test_backups_are_several_addresses_in_order() -> None:
+    settings = load(None, None, {"POSTGRES_BACKUP_URL": BACKUPS, "POSTGRES_REGIONS": "east west north"})
+    assert backup_urls(settings.postgres) == BACKUPS.split()
+    assert settings.postgres.regions.split() == ["east", "west", "north"]
+    assert backup_urls(settings.neo4j) == []
+
+
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_no_backup_is_none(empty: str) -> None:
+    assert load(None, None, {"NEO4J_BACKUP_URL": empty}).neo4j.backup_url is None
+
+
+def test_the_passwords_of_backups_are_secret(tmp_path: Path) -> None:
+    environ = {"POSTGRES_BACKUP_URL": BACKUPS}
+    settings = load(None, None, environ)
+    assert {"geh@eim", "geh%40eim", "zwei"} <= secrets(settings)
+    shown = {name: value for name, value, _ in effective(None, None, environ)}
+    assert shown["postgres.backup_url"] == "postgresql://u@two/x postgresql://u@three:5433/x"
+    assert "zwei" not in repr(settings)
+    secret = tmp_path / "backup"
+    secret.write_text("bolt://u:zwei@two\nbolt://u:drei@three\n")
+    assert len(backup_urls(load(None, None, {"NEO4J_BACKUP_URL_FILE": str(secret)}).neo4j)) == 2
+
+
+def test_a_backup_that_is_no_address_is_refused_without_being_quoted() -> None:
+    text = problem(POSTGRES_BACKUP_URL="postgresql://u:zwei@two/x http://u:drei@three")
+    assert text == "POSTGRES_BACKUP_URL begins with http://: it has to begin with postgresql://, postgres://"
+
+
+def test_regions_are_as_many_as_servers() -> None:
+    expected = "POSTGRES_REGIONS: regions names 2, it takes 1: the primary's and each backup's, or none"
+    assert problem(POSTGRES_REGIONS="east west") == expected
