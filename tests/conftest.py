@@ -11,21 +11,32 @@ import asyncpg
 import pytest
 
 from penstock.drill.installation import Installation
-from penstock.drill.servers import Address, Unavailable, private_pgbouncer, private_server, shared_server, stand_in
+from penstock.drill.servers import (
+    Address,
+    Server,
+    Unavailable,
+    private_pgbouncer,
+    private_server,
+    private_standby,
+    shared_server,
+    stand_in,
+)
 from penstock.drill.servers.graph import wipe
 from penstock.drill.servers.management import Management
+from penstock.drill.servers.postgres_standby import forget_standby
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from penstock.drill.servers import Server
     from penstock.drill.servers.choose import Kind
+    from penstock.drill.servers.native import NativeServer
 
 pytest_plugins = ["fixtures_data", "fixtures_graph", "support.outside"]
 
 #: A kind of server, or "pgbouncer".
 Name = TypeVar("Name", bound=str)
-KINDS: tuple[Kind, ...] = ("rabbitmq", "postgres", "neo4j")
+Offered = TypeVar("Offered", bound=Server)
+KINDS: tuple[Kind, ...] = ("rabbitmq", "rabbitmq4", "postgres", "neo4j")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         for kind in KINDS:
             if {kind, f"{kind}_or_none", f"own_{kind}"} & set(names):
-                item.add_marker(kind)
+                item.add_marker("rabbitmq" if kind == "rabbitmq4" else kind)
 
 
 #: Servers that tests asked for and that could not be had, and why; and those that had to do without.
@@ -44,6 +55,8 @@ STANDS_IN = {
     "neo4j": "ArcadeDB stood in, but for tests of Neo4j itself",
     "postgres": "nothing stood in",
     "pgbouncer": "nothing stood in",
+    "rabbitmq4": "nothing stood in",
+    "standby": "nothing stood in",
 }
 
 
@@ -56,7 +69,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @contextmanager
-def _offered(make: Callable[[Name], Server], kind: Name) -> Iterator[Server | None]:
+def _offered(make: Callable[[Name], Offered], kind: Name) -> Iterator[Offered | None]:
     """The real server, or None where it is absent and need not be there."""
     try:
         server = make(kind)
@@ -95,7 +108,7 @@ def _own(kind: Kind) -> Iterator[Server]:
             yield other
 
 
-def _real(server: Server | None, kind: str) -> Server:
+def _real(server: Offered | None, kind: str) -> Offered:
     if server is None:
         pytest.skip(f"{kind} itself is absent: the summary says why")
     return server
@@ -141,6 +154,20 @@ def own_rabbitmq() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def rabbitmq4() -> Iterator[Server]:
+    """RabbitMQ 4.0 for all tests: not to be stopped."""
+    with _offered(shared_server, "rabbitmq4") as server:
+        yield _real(server, "rabbitmq 4.0")
+
+
+@pytest.fixture(scope="module")
+def own_rabbitmq4() -> Iterator[Server]:
+    """A broker of version 4.0 for the tests of one file, who may stop, kill and freeze it, and leave it running."""
+    with _offered(private_server, "rabbitmq4") as server:
+        yield _real(server, "rabbitmq 4.0")
+
+
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[Server]:
     """PostgreSQL for the tests of one file, who may stop, kill and freeze it, and leave it running."""
@@ -153,6 +180,15 @@ def own_pgbouncer(postgres: Server) -> Iterator[Server]:
     """PgBouncer in transaction mode before the PostgreSQL of all tests; for one file, who may stop and kill it."""
     with _offered(lambda _: private_pgbouncer(postgres.address), "pgbouncer") as server:
         yield _real(server, "pgbouncer")
+
+
+@pytest.fixture
+def own_standby(own_postgres: Server) -> Iterator[NativeServer]:
+    """A synchronous standby of `own_postgres`; for one test, who may promote it, and may do to both what it likes."""
+    with _offered(lambda _: private_standby(own_postgres), "standby") as server:
+        yield _real(server, "a standby of PostgreSQL")
+    own_postgres.start()
+    forget_standby(own_postgres)
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +208,8 @@ def management(rabbitmq: Server) -> Iterator[Management]:
 @pytest.fixture
 def virtual_host(management: Management) -> Iterator[str]:
     """The name of a virtual host that is this test's own."""
-    name = f"test-{secrets.token_hex(6)}"
-    management.add_virtual_host(name)
-    yield name
-    management.remove_virtual_host(name)
+    with management.virtual_host() as name:
+        yield name
 
 
 @pytest.fixture

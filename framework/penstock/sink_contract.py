@@ -7,30 +7,28 @@ A package makes a `Target` for its sink and runs every point of the contract aga
         await point(target)
 
 A point raises AssertionError, saying what was broken. The points of `OUTAGE_CONTRACT`
-take a `Control` as well, which stops and freezes the target's server.
+take a `Control` as well, which stops and freezes the target's server. A sink that is to be
+`Reconcilable` also keeps `penstock.taken_contract.TAKEN_CONTRACT`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock.errors import BatchError, SinkUnavailable
-from penstock.outcome import DUPLICATE, WRITTEN, Poison
+from penstock.errors import BatchError
+from penstock.outcome import DUPLICATE, Poison
+from penstock.sink_contract_steps import expect, gives_up, opened, record_of, unavailable, write
 from penstock.testing import make_batch, make_record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from penstock.record import Record
     from penstock.sink import Endpoint, Sink
     from penstock.worker import Mode
 
 #: How long a sink may take to notice that its server is away, and to close, in seconds.
 OUTAGE_LIMIT = 20.0
-#: How long the suite, like a worker with a short write_timeout, waits for a frozen server, in seconds.
-FROZEN_LIMIT = 1.0
 
 
 class Target(Protocol):
@@ -88,70 +86,70 @@ def contract(mode: Mode) -> Sequence[Callable[[Target], Awaitable[None]]]:
 
 async def written_is_stored(target: Target) -> None:
     """What is Written is there."""
-    async with _open(target) as sink:
-        await _write(sink, [_record(target, "a", "one"), _record(target, "b", "two")], "WW")
-        _expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
+    async with opened(target) as sink:
+        await write(sink, [record_of(target, "a", "one"), record_of(target, "b", "two")], "WW")
+        expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
 
 
 async def empty_batch_has_no_outcomes(target: Target) -> None:
     """An empty batch is harmless."""
-    async with _open(target) as sink:
-        await _write(sink, [], "")
+    async with opened(target) as sink:
+        await write(sink, [], "")
 
 
 async def repeated_batch_is_duplicate(target: Target) -> None:
     """The same batch again is Duplicate throughout and changes nothing, through another sink as well."""
-    records = [_record(target, "a", "one"), _record(target, "b", "two", version=1)]
-    async with _open(target) as sink:
-        await _write(sink, records, "WW")
+    records = [record_of(target, "a", "one"), record_of(target, "b", "two", version=1)]
+    async with opened(target) as sink:
+        await write(sink, records, "WW")
         before = await target.fingerprint()
-        await _write(sink, records, "DD")
-    async with _open(target) as other:
-        await _write(other, records, "DD")
-    _expect(await target.fingerprint(), before, "after a repeated batch, the server")
+        await write(sink, records, "DD")
+    async with opened(target) as other:
+        await write(other, records, "DD")
+    expect(await target.fingerprint(), before, "after a repeated batch, the server")
 
 
 async def outcomes_come_in_order(target: Target) -> None:
     """One outcome a record, each in its record's place."""
     names = ["d", "a", "e", "b", "c"]
-    records = [_record(target, name, f"text {name}") for name in names]
-    async with _open(target) as sink:
-        await _write(sink, [records[1], records[4]], "WW")
-        await _write(sink, records, "WDWWD")
-        _expect(await target.stored(), {name: [f"text {name}"] for name in names}, "stored")
+    records = [record_of(target, name, f"text {name}") for name in names]
+    async with opened(target) as sink:
+        await write(sink, [records[1], records[4]], "WW")
+        await write(sink, records, "WDWWD")
+        expect(await target.stored(), {name: [f"text {name}"] for name in names}, "stored")
 
 
 async def poison_leaves_nothing_written(target: Target) -> None:
     """A refused record refuses its batch, which may be written without it afterwards."""
-    good = [_record(target, "a", "one"), _record(target, "c", "three")]
-    async with _open(target) as sink:
+    good = [record_of(target, "a", "one"), record_of(target, "c", "three")]
+    async with opened(target) as sink:
         before = await target.fingerprint()
         try:
             await sink.write(make_batch(good[0], make_record(target.poison("b"), "b"), good[1]))
         except BatchError as error:
-            _expect(type(error.refusal), Poison, f"the refusal ({error.refusal})")
-            _expect(error.positions or (1,), (1,), "the positions at fault, where they are named,")
+            expect(type(error.refusal), Poison, f"the refusal ({error.refusal})")
+            expect(error.positions or (1,), (1,), "the positions at fault, where they are named,")
         else:
             raise AssertionError("a record the server refuses raised no BatchError")
-        _expect(await target.stored(), {}, "stored of a refused batch")
-        _expect(await target.fingerprint(), before, "after a refused batch, the server")
-        await _write(sink, good, "WW")
+        expect(await target.stored(), {}, "stored of a refused batch")
+        expect(await target.fingerprint(), before, "after a refused batch, the server")
+        await write(sink, good, "WW")
 
 
 async def closes_twice_and_opens_again(target: Target) -> None:
     """After close a sink may be closed and opened again; until then it is unavailable."""
-    record = _record(target, "a", "one")
+    record = record_of(target, "a", "one")
     sink = target.sink()
     await sink.close()
-    async with _open(target, sink):
-        await _write(sink, [record], "W")
+    async with opened(target, sink):
+        await write(sink, [record], "W")
         await sink.close()
         await sink.close()
-        await _unavailable(sink.write(make_batch(record)), "write after close")
-        await _unavailable(sink.ping(), "ping after close")
+        await unavailable(sink.write(make_batch(record)), "write after close")
+        await unavailable(sink.ping(), "ping after close")
         await sink.open(target.endpoint)
         await sink.ping()
-        await _write(sink, [record], "D")
+        await write(sink, [record], "D")
 
 
 async def opening_changes_nothing(target: Target) -> None:
@@ -163,7 +161,7 @@ async def opening_changes_nothing(target: Target) -> None:
         await sink.ping()
     finally:
         await sink.close()
-    _expect(await target.fingerprint(), before, "after open and ping, the server")
+    expect(await target.fingerprint(), before, "after open and ping, the server")
 
 
 async def prepares_again_and_at_once(target: Target) -> None:
@@ -172,65 +170,65 @@ async def prepares_again_and_at_once(target: Target) -> None:
     try:
         await asyncio.gather(*(sink.open(target.endpoint) for sink in sinks))
         await asyncio.gather(*(sink.prepare() for sink in sinks))
-        await _write(sinks[0], [_record(target, "a", "one")], "W")
+        await write(sinks[0], [record_of(target, "a", "one")], "W")
         before = await target.fingerprint()
         await asyncio.gather(*(sink.prepare() for sink in sinks))
-        _expect(await target.fingerprint(), before, "after a second prepare, the server")
+        expect(await target.fingerprint(), before, "after a second prepare, the server")
     finally:
         await asyncio.gather(*(sink.close() for sink in sinks))
 
 
 async def changed_content_is_written(target: Target) -> None:
     """Another content hash is written, with a version that is equal, newer or none."""
-    async with _open(target) as sink:
+    async with opened(target) as sink:
         for text, version in (("one", None), ("two", None), ("three", 3), ("four", 3), ("five", 4)):
-            await _write(sink, [_record(target, "a", text, version)], "W")
-            _expect(await target.stored(), {"a": [text]}, f"after {text!r}, stored")
+            await write(sink, [record_of(target, "a", text, version)], "W")
+            expect(await target.stored(), {"a": [text]}, f"after {text!r}, stored")
 
 
 async def older_version_changes_nothing(target: Target) -> None:
     """A strictly newer stored version makes a Duplicate, and none of its batch's other records suffers."""
-    async with _open(target) as sink:
-        await _write(sink, [_record(target, "a", "new", 5)], "W")
+    async with opened(target) as sink:
+        await write(sink, [record_of(target, "a", "new", 5)], "W")
         before = await target.fingerprint()
-        await _write(sink, [_record(target, "a", "old", 4)], "D")
-        _expect(await target.fingerprint(), before, "after an older version, the server")
-        await _write(sink, [_record(target, "a", "older", 1), _record(target, "b", "first", 1)], "DW")
-        _expect(await target.stored(), {"a": ["new"], "b": ["first"]}, "stored")
+        await write(sink, [record_of(target, "a", "old", 4)], "D")
+        expect(await target.fingerprint(), before, "after an older version, the server")
+        await write(sink, [record_of(target, "a", "older", 1), record_of(target, "b", "first", 1)], "DW")
+        expect(await target.stored(), {"a": ["new"], "b": ["first"]}, "stored")
         # A record without a version is written, and the stored version stays.
-        await _write(sink, [_record(target, "a", "unversioned")], "W")
-        await _write(sink, [_record(target, "a", "older", 4)], "D")
-        _expect(await target.stored(), {"a": ["unversioned"], "b": ["first"]}, "stored")
+        await write(sink, [record_of(target, "a", "unversioned")], "W")
+        await write(sink, [record_of(target, "a", "older", 4)], "D")
+        expect(await target.stored(), {"a": ["unversioned"], "b": ["first"]}, "stored")
 
 
 async def missing_hash_equals_nothing(target: Target) -> None:
     """A missing or empty content hash equals none, not even another such: the record is written."""
-    record = _record(target, "a", "one")
+    record = record_of(target, "a", "one")
     unhashed = make_record(target.row("b", "two"), "b", content_hash="")
-    async with _open(target) as sink:
-        await _write(sink, [record, unhashed], "WW")
+    async with opened(target) as sink:
+        await write(sink, [record, unhashed], "WW")
         for stored_hash in (None, ""):
             await target.set_hash("a", stored_hash)
-            await _write(sink, [record, unhashed], "WW")
-            await _write(sink, [record], "D")
+            await write(sink, [record, unhashed], "WW")
+            await write(sink, [record], "D")
 
 
 async def one_name_twice_leaves_the_later(target: Target) -> None:
     """Updates of one name in a batch take effect in their order."""
-    async with _open(target) as sink:
-        records = [_record(target, "a", text, version) for version, text in enumerate(("one", "two", "three"))]
-        await _write(sink, [records[0], _record(target, "b", "other"), *records[1:]], "WWWW")
-        _expect(await target.stored(), {"a": ["three"], "b": ["other"]}, "stored")
+    async with opened(target) as sink:
+        records = [record_of(target, "a", text, version) for version, text in enumerate(("one", "two", "three"))]
+        await write(sink, [records[0], record_of(target, "b", "other"), *records[1:]], "WWWW")
+        expect(await target.stored(), {"a": ["three"], "b": ["other"]}, "stored")
 
 
 async def one_event_twice_is_stored_once(target: Target) -> None:
     """A key that is repeated in a batch, or was written before, is Duplicate, whatever else the record holds."""
-    event = _record(target, "a", "one")
+    event = record_of(target, "a", "one")
     again = make_record(target.row("a", "once more"), "a", key=event.key)
-    async with _open(target) as sink:
-        await _write(sink, [event, again, _record(target, "b", "two")], "WDW")
-        await _write(sink, [again], "D")
-        _expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
+    async with opened(target) as sink:
+        await write(sink, [event, again, record_of(target, "b", "two")], "WDW")
+        await write(sink, [again], "D")
+        expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
 
 
 async def equal_events_are_all_stored(target: Target) -> None:
@@ -240,45 +238,45 @@ async def equal_events_are_all_stored(target: Target) -> None:
         make_record(target.row("a", "same"), "a", key=f"{place:064x}", content_hash="f" * 64, version=version)
         for place, version in enumerate(versions)
     ]
-    async with _open(target) as sink:
-        await _write(sink, records[:2], "WW")
-        await _write(sink, records, "DDW")
-        _expect(await target.stored(), {"a": ["same"] * len(versions)}, "stored")
+    async with opened(target) as sink:
+        await write(sink, records[:2], "WW")
+        await write(sink, records, "DDW")
+        expect(await target.stored(), {"a": ["same"] * len(versions)}, "stored")
 
 
 async def stopped_server_is_unavailable(target: Target, server: Control) -> None:
     """A stopped server is an outage for every call, noticed in time; afterwards the sink opens again."""
-    records = [_record(target, "a", "one"), _record(target, "b", "two")]
-    async with _open(target) as sink:
-        await _write(sink, records[:1], "W")
+    records = [record_of(target, "a", "one"), record_of(target, "b", "two")]
+    async with opened(target) as sink:
+        await write(sink, records[:1], "W")
         await server.stop()
         try:
             async with asyncio.timeout(OUTAGE_LIMIT):
-                await _unavailable(sink.write(make_batch(*records)), "write without a server")
-                await _unavailable(sink.ping(), "ping without a server")
+                await unavailable(sink.write(make_batch(*records)), "write without a server")
+                await unavailable(sink.ping(), "ping without a server")
                 await sink.close()
-                await _unavailable(sink.open(target.endpoint), "open without a server")
+                await unavailable(sink.open(target.endpoint), "open without a server")
                 await sink.close()
         finally:
             await server.start()
         await sink.open(target.endpoint)
-        await _write(sink, records, "DW")
-        _expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
+        await write(sink, records, "DW")
+        expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
 
 
 async def frozen_server_does_not_hang(target: Target, server: Control) -> None:
     """A write to a server that does not answer can be given up at once, and the sink closed."""
-    records = [_record(target, "a", "one"), _record(target, "b", "two")]
+    records = [record_of(target, "a", "one"), record_of(target, "b", "two")]
     loop = asyncio.get_running_loop()
-    async with _open(target) as sink:
-        await _write(sink, records[:1], "W")
+    async with opened(target) as sink:
+        await write(sink, records[:1], "W")
         await server.freeze()
         try:
             started = loop.time()
             for wait in (sink.write(make_batch(*records)), sink.ping()):
-                await _gives_up(wait)
+                await gives_up(wait)
             await sink.close()
-            await _gives_up(sink.open(target.endpoint))
+            await gives_up(sink.open(target.endpoint))
             await sink.close()
             if (taken := loop.time() - started) > OUTAGE_LIMIT:
                 raise AssertionError(f"giving up a frozen server took {taken:.1f} s")
@@ -286,8 +284,8 @@ async def frozen_server_does_not_hang(target: Target, server: Control) -> None:
             await server.thaw()
         await sink.open(target.endpoint)
         outcomes = await sink.write(make_batch(*records))
-        _expect(outcomes[0], DUPLICATE, "the outcome of what was written before")
-        _expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
+        expect(outcomes[0], DUPLICATE, "the outcome of what was written before")
+        expect(await target.stored(), {"a": ["one"], "b": ["two"]}, "stored")
 
 
 COMMON_POINTS = (
@@ -303,47 +301,3 @@ COMMON_POINTS = (
 STATE_POINTS = (changed_content_is_written, older_version_changes_nothing, missing_hash_equals_nothing)
 EVENT_POINTS = (one_event_twice_is_stored_once, equal_events_are_all_stored)
 OUTAGE_CONTRACT = (stopped_server_is_unavailable, frozen_server_does_not_hang)
-
-
-def _record(target: Target, name: str, text: str, version: int | None = None) -> Record:
-    return make_record(target.row(name, text), name, version=version)
-
-
-@asynccontextmanager
-async def _open(target: Target, sink: Sink | None = None) -> AsyncIterator[Sink]:
-    sink = sink or target.sink()
-    await sink.open(target.endpoint)
-    try:
-        await sink.prepare()
-        yield sink
-    finally:
-        await sink.close()
-
-
-async def _write(sink: Sink, records: Sequence[Record], expected: str) -> None:
-    """Write the records as one batch; W and D stand for the outcomes that have to come."""
-    outcomes = list(await sink.write(make_batch(*records)))
-    _expect(outcomes, [{"W": WRITTEN, "D": DUPLICATE}[letter] for letter in expected], "the outcomes")
-
-
-async def _unavailable(call: Awaitable[object], what: str) -> None:
-    try:
-        await call
-    except SinkUnavailable:
-        return
-    raise AssertionError(f"{what} raised no SinkUnavailable")
-
-
-async def _gives_up(call: Awaitable[object]) -> None:
-    """As the writer does it: a time limit from outside, which the call must not outstay."""
-    try:
-        async with asyncio.timeout(FROZEN_LIMIT):
-            await call
-    except (TimeoutError, SinkUnavailable):
-        return
-    raise AssertionError("a frozen server answered")
-
-
-def _expect(actual: object, expected: object, what: str) -> None:
-    if actual != expected:
-        raise AssertionError(f"{what}: expected {expected!r}, found {actual!r}")

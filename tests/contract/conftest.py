@@ -9,6 +9,7 @@ import pytest
 
 from penstock.drill.servers import Address, running
 from penstock.drill.servers.embedded import development_broker
+from penstock.drill.servers.management import Management
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +24,22 @@ def development() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=[pytest.param("rabbitmq", marks=pytest.mark.rabbitmq), "development"])
-def broker(request: pytest.FixtureRequest) -> Address:
+@pytest.fixture(
+    params=[
+        pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
+        pytest.param("rabbitmq4", marks=pytest.mark.rabbitmq),
+        "development",
+    ]
+)
+def broker(request: pytest.FixtureRequest) -> Iterator[Address]:
     """Where a broker answers: RabbitMQ, in a virtual host of the test's own, and the development broker."""
     if request.param == "development":
         found: Server = request.getfixturevalue("development")
-        return found.address
-    real: Server = request.getfixturevalue("rabbitmq")
-    return Address(real.address.within(request.getfixturevalue("virtual_host")))
+        yield found.address
+        return
+    real: Server = request.getfixturevalue(request.param)
+    with Management(real.address) as management, management.virtual_host() as virtual_host:
+        yield Address(real.address.within(virtual_host))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from penstock.drill.servers import Address
 from penstock.outcome import Poison
 from penstock.settings import Neo4j, Postgres, Settings
 from penstock.sink import Endpoint
-from penstock.testing import MemorySink
+from penstock.testing import MemorySink, MemoryTaken
 from penstock.worker import Worker
 from penstock_workers.graph.pattern import Node, Pattern
 from penstock_workers.graph.row import NodeRow
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from penstock.outcome import Refusal
     from penstock.record import Record
     from penstock.sink import Sink
-    from penstock.sink_contract import Target
+    from penstock.taken_contract import BackupTarget
     from penstock.worker import Mode
 
 
@@ -40,21 +40,29 @@ class Case(NamedTuple):
     name: str
     mode: Mode
     needs: Literal["postgres", "neo4j", "arcadedb", ""]
-    make: Callable[[str, Mode], Target]
+    make: Callable[[str, Mode], BackupTarget]
 
 
 class MemoryTarget:
-    """The sink in memory; what it holds is the server."""
+    """The sink in memory, or one of a class derived from it; what it holds is the server."""
 
-    def __init__(self, _url: str, mode: Mode) -> None:
+    def __init__(self, _url: str, mode: Mode, kind: type[MemorySink] = MemorySink) -> None:
         self.endpoint = Endpoint("memory", "memory:")
         self._mode = mode
+        self._kind = kind
         self._states: dict[Hashable, Record] = {}
         self._events: list[Record] = []
+        self._backup = MemoryTaken()
 
     def sink(self) -> MemorySink:
-        sink = MemorySink(self._mode, refuses=_refuses)
-        sink.states, sink.events = self._states, self._events
+        return self._sink("contract")
+
+    def neighbour(self) -> MemorySink:
+        return self._sink("neighbour")
+
+    def _sink(self, worker: str) -> MemorySink:
+        sink = self._kind(self._mode, refuses=_refuses, worker=worker)
+        sink.states, sink.events, sink.backup = self._states, self._events, self._backup
         return sink
 
     def row(self, name: str, text: str) -> Any:
@@ -68,7 +76,8 @@ class MemoryTarget:
         return {row["name"]: [other["text"] for other in rows if other["name"] == row["name"]] for row in rows}
 
     async def fingerprint(self) -> object:
-        return list(self._states.values()), list(self._events)
+        taken = {worker: list(messages) for worker, messages in self._backup.messages.items()}
+        return list(self._states.values()), list(self._events), taken
 
     async def set_hash(self, name: str, stored_hash: str | None) -> None:
         self._states[name] = replace(self._states[name], content_hash=stored_hash or "")
@@ -92,9 +101,15 @@ class TableTarget:
         )
 
     def sink(self) -> Sink:
+        return self._sink(self._worker)
+
+    def neighbour(self) -> Sink:
+        return self._sink(f"{self._worker}-neighbour")
+
+    def _sink(self, name: str) -> Sink:
         make = table_sink(self._table)
         worker = Worker(
-            name=self._worker,
+            name=name,
             model=dict,
             natural_key=str,
             mapping=dict,
@@ -117,8 +132,8 @@ class TableTarget:
     async def fingerprint(self) -> object:
         """The tables of our name, and each row's place and last writing transaction."""
         tables = await self._fetch(
-            "SELECT oid, relname FROM pg_class WHERE relkind = 'r' AND relname IN ($1, 'penstock_ledger') ORDER BY oid",
-            self._table.name,
+            "SELECT oid, relname FROM pg_class WHERE relkind = 'r' AND relname = ANY ($1) ORDER BY oid",
+            [self._table.name, "penstock_ledger", "penstock_taken"],
         )
         rows = {name: await self._fetch(f"SELECT xmin, ctid, t::text FROM {name} t") for _, name in tables}  # noqa: S608
         return tables, rows
@@ -144,9 +159,15 @@ class GraphTarget:
         self._label = self._worker.replace("-", "_")
 
     def sink(self) -> Sink:
+        return self._sink(self._worker)
+
+    def neighbour(self) -> Sink:
+        return self._sink(f"{self._worker}-neighbour")
+
+    def _sink(self, name: str) -> Sink:
         make = graph_sink(Pattern((Node("thing", self._label, key="name"),)))
         worker = Worker(
-            name=self._worker,
+            name=name,
             model=dict,
             natural_key=str,
             mapping=dict,
@@ -166,8 +187,9 @@ class GraphTarget:
         return {name: [text] for name, text in await self._fetch(f"MATCH (n:{self._label}) RETURN n.name, n.text")}
 
     async def fingerprint(self) -> object:
-        """The nodes of our label with their ids, and the indexes of it."""
-        nodes = f"MATCH (n:{self._label}) RETURN elementId(n), properties(n) ORDER BY n.name"
+        """The nodes of our label and those of the backup with their ids, and the indexes of our label."""
+        ours = f"n:{self._label} OR n:PenstockTaken OR n:PenstockTaking OR n:PenstockTaker"
+        nodes = f"MATCH (n) WHERE {ours} RETURN elementId(n) AS id, properties(n) ORDER BY id"
         indexes = "SHOW INDEXES YIELD id, labelsOrTypes, state WHERE $label IN labelsOrTypes RETURN id, state"
         return await self._fetch(nodes), await self._fetch(indexes, label=self._label)
 

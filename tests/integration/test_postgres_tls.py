@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import subprocess
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
-from penstock.drill.servers.wait import INTERVAL
 from penstock.errors import SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN
+from penstock.settings import load
 from penstock.sink import Endpoint
+from penstock.stores.postgres import endpoints
 from penstock.testing import make_batch
+from support.certificates import self_signed
+from support.server_settings import set_to
 from support.tables import ARTISTS, Database, artist
 
 if TYPE_CHECKING:
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
     from support.tables import Connection
 
 
-def _certificate(folder: Path, name: str) -> Path:
-    """A certificate for 127.0.0.1 that signs itself, and its key beside it."""
-    certificate = folder / f"{name}.crt"
-    subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", certificate.with_suffix(".key"), "-out", certificate]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate
-
-
 async def _put(connection: Connection, name: str, content: str) -> None:
     """Write a file into the server's data folder, for its user alone; wherever the server runs."""
     encoded = base64.b64encode(content.encode()).decode()
@@ -42,28 +33,18 @@ async def _put(connection: Connection, name: str, content: str) -> None:
     await connection.execute(f"COPY (SELECT '{encoded}') TO PROGRAM '{program}'")
 
 
-async def _switch(connection: Connection, value: str) -> None:
-    """Switch the server's TLS on or off, and wait until it is."""
-    await connection.execute(f"ALTER SYSTEM SET ssl = {value}")
-    await connection.execute("SELECT pg_reload_conf()")
-    async with asyncio.timeout(10):
-        while await connection.fetchval("SHOW ssl") != value:  # noqa: ASYNC110 the server tells nobody
-            await asyncio.sleep(INTERVAL)
-
-
 @pytest.fixture
 async def certificate(own_postgres: Server, tmp_path: Path) -> AsyncIterator[Path]:
     """The certificate of a server that now speaks TLS."""
-    made = _certificate(tmp_path, "server")
+    made = self_signed(tmp_path, "server")
     connection = await asyncpg.connect(own_postgres.url)
     try:
         if not await connection.fetchval("SHOW ssl_library"):
             pytest.skip("this PostgreSQL was built without TLS")
         await _put(connection, "server.crt", made.read_text())
         await _put(connection, "server.key", made.with_suffix(".key").read_text())
-        await _switch(connection, "on")
-        yield made
-        await _switch(connection, "off")
+        async with set_to(connection, "ssl", "on"):
+            yield made
     finally:
         await connection.close()
 
@@ -82,10 +63,44 @@ async def test_the_certificate_is_verified_and_every_connection_encrypted(
     assert [row[0] for row in encrypted] == [True, True]
 
 
+@pytest.fixture
+def oddly_named(certificate: Path) -> Path:
+    """The same in a file whose name does not fit into a URL as it is."""
+    return certificate.rename(certificate.with_name("ours & theirs.crt"))
+
+
+async def test_the_settings_ask_for_it_as_the_url_does(own_postgres: Server, oddly_named: Path, tmp_path: Path) -> None:
+    place = own_postgres.address
+    environ = {
+        "POSTGRES_HOST": place.host,
+        "POSTGRES_PORT": str(place.port),
+        "POSTGRES_USERNAME": place.username,
+        "POSTGRES_PASSWORD": place.password,
+        "POSTGRES_DATABASE": place.database,
+        "POSTGRES_TLS": "verify-full",
+        "POSTGRES_TLS_CA": str(oddly_named),
+    }
+    [endpoint] = endpoints(load(None, None, environ))
+    connection = await asyncpg.connect(endpoint.url)
+    assert await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    await connection.close()
+    # The very same with another authority, so that nobody can say it was not looked at.
+    stranger = self_signed(tmp_path, "stranger")
+    [endpoint] = endpoints(load(None, None, environ | {"POSTGRES_TLS_CA": str(stranger)}))
+    with pytest.raises(SinkUnavailable, match=r"certificate is not accepted.*POSTGRES_TLS_CA"):
+        await Database(endpoint.url, None).sink(ARTISTS).open(endpoint)
+
+
+async def test_a_certificate_that_is_gone_is_named_as_such(own_postgres: Server, tmp_path: Path) -> None:
+    url = f"{own_postgres.url}?sslmode=verify-full&sslrootcert={tmp_path}/gone"
+    with pytest.raises(SinkUnavailable, match="a file is missing: the certificate of POSTGRES_TLS_CA or sslrootcert"):
+        await Database(url, None).sink(ARTISTS).open(Endpoint("test", url))
+
+
 async def test_a_server_that_another_authority_vouches_for_is_an_outage(
     own_postgres: Server, certificate: Path, tmp_path: Path
 ) -> None:
-    other = _certificate(tmp_path, "other")
+    other = self_signed(tmp_path, "other")
     assert other != certificate
     url = f"{own_postgres.url}?sslmode=verify-full&sslrootcert={other}"
     with pytest.raises(SinkUnavailable, match=r"test: .*certificate is not accepted.*sslrootcert in POSTGRES_URL"):

@@ -17,6 +17,7 @@ from penstock.errors import SinkUnavailable
 from penstock.pools import PoolState, ServerState, Tally
 from penstock.stores.neo4j_address import Address
 from penstock.stores.neo4j_errors import DRIVER_ERRORS, ENCODING_ERRORS, classify, is_arcadedb
+from penstock.stores.regions import in_regions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -51,8 +52,9 @@ _log = structlog.get_logger()
 
 
 def endpoints(settings: Settings) -> Sequence[Endpoint]:
-    """The graph's servers of the settings, in order of preference. Raises SettingsError for an unusable address."""
-    return (Address.of_settings(settings.neo4j).endpoint,)
+    """The graph's servers of the settings, the primary first. Raises SettingsError for an unusable address."""
+    found = [Address.of_settings(settings.neo4j), *Address.backups_of_settings(settings.neo4j)]
+    return in_regions([address.endpoint for address in found], settings.neo4j.regions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from penstock.addresses import split_host
 from penstock.errors import SettingsError
+from penstock.settings import backup_urls
 from penstock.sink import Endpoint
 
 if TYPE_CHECKING:
@@ -47,14 +48,22 @@ class Address:
             name, url = "NEO4J_URL", settings.url.get_secret_value()
         elif "://" not in url:
             url = "bolt://{}:{}".format(*split_host(settings.host, settings.port))
+        return cls._with_settings(url, name, settings, settings.port)
+
+    @classmethod
+    def backups_of_settings(cls, settings: Neo4j) -> list[Address]:
+        """The backups, in the order given; login and database are the primary's where their URLs name none.
+
+        Raises SettingsError as of_settings does.
+        """
+        urls = backup_urls(settings)
+        return [cls._with_settings(url, "NEO4J_BACKUP_URL", settings, DEFAULT_PORT) for url in urls]
+
+    @classmethod
+    def _with_settings(cls, url: str, name: str, settings: Neo4j, port: int) -> Address:
         password = settings.password.get_secret_value()
-        return _parse(
-            url,
-            name=name,
-            port=settings.port,
-            database=settings.database,
-            login=Login(settings.username, password) if password else None,
-        )
+        login = Login(settings.username, password) if password else None
+        return _parse(url, name=name, port=port, database=settings.database, login=login)
 
     @classmethod
     def of_endpoint(cls, endpoint: Endpoint) -> Address:

@@ -101,7 +101,7 @@ def _of_lost(error: DriverError | OSError, endpoint: str) -> SinkUnavailable:
     match error:
         case IncompleteCommit():
             return ConnectionLost(f"{endpoint}: the connection was lost during the commit: {_line(error)}")
-        case TimeoutError():
+        case TimeoutError() if error.errno is None:
             return ConnectionLost(f"{endpoint} did not answer within the time limit: the connection was cut")
         case ServiceUnavailable() | SessionExpired() | OSError():
             return ConnectionLost(f"{endpoint}: the connection was lost: {_line(error)}")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import asyncpg
 
-from penstock.addresses import split_host, without_password
+from penstock.addresses import split_host, with_query, without_password
 from penstock.clock import SystemClock
 from penstock.errors import BatchError, SettingsError, SinkUnavailable
+from penstock.keepalive import keep_alive
 from penstock.pools import PoolState, Tally
+from penstock.settings import backup_urls
 from penstock.sink import Endpoint
 from penstock.stores.postgres_errors import DRIVER_ERRORS, classify
+from penstock.stores.regions import in_regions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection
 
+DEFAULT_PORT = 5432
 #: A connection older than this is replaced when it is next idle, in seconds: passwords, routes and
 #: load balancers change.
 MAX_AGE = 1800.0
@@ -41,36 +44,48 @@ PING_LIMIT = 5.0
 CHECK_EVERY = 30.0
 #: How long a polite good-bye may take, in seconds.
 CLOSE_LIMIT = 1.0
-#: TCP keepalive: a silent peer is noticed after KEEPALIVE_IDLE + KEEPALIVE_COUNT × KEEPALIVE_INTERVAL seconds.
-KEEPALIVE_IDLE = 30
-KEEPALIVE_INTERVAL = 10
-KEEPALIVE_COUNT = 3
 
 
 def endpoints(settings: Settings) -> Sequence[Endpoint]:
-    """The PostgreSQL servers of the settings, in order of preference. Raises SettingsError for an unusable URL."""
+    """The PostgreSQL servers of the settings, the primary first. Raises SettingsError for an unusable URL."""
     postgres = settings.postgres
-    if postgres.url is not None:
-        return (_of_url(postgres.url.get_secret_value()),)
+    primary = _of_parts(postgres) if postgres.url is None else _of_url(postgres.url.get_secret_value(), "POSTGRES_URL")
+    backups = [_of_url(url, "POSTGRES_BACKUP_URL") for url in backup_urls(postgres)]
+    found = [replace(one, url=_with_tls(one.url, postgres)) for one in (primary, *backups)]
+    return in_regions(found, postgres.regions)
+
+
+def _of_parts(postgres: Postgres) -> Endpoint:
     host, port = split_host(postgres.host, postgres.port)
     login = quote(postgres.username, safe="")
     if password := postgres.password.get_secret_value():
         login += ":" + quote(password, safe="")
     # A host may be the folder of a Unix socket; the brackets of an IPv6 address stay.
     address = f"{quote(host, safe='[:]')}:{port}"
-    return (
-        Endpoint(
-            name=f"{host}:{port}/{postgres.database}",
-            url=f"postgresql://{login}@{address}/{quote(postgres.database, safe='')}",
-        ),
+    return Endpoint(
+        name=f"{host}:{port}/{postgres.database}",
+        url=f"postgresql://{login}@{address}/{quote(postgres.database, safe='')}",
     )
 
 
-def _of_url(url: str) -> Endpoint:
+def _of_url(url: str, variable: str) -> Endpoint:
     if url.partition("://")[2].partition("/")[0].count("@") > 1:
         # The driver takes what is after the first for the host's name, and says it in its errors.
-        raise SettingsError("POSTGRES_URL holds an @ in its username or password: percent-encode it (%40)")
-    return Endpoint(name=without_password(url).partition("://")[2].rpartition("@")[2], url=url)
+        raise SettingsError(f"{variable} holds an @ in its username or password: percent-encode it (%40)")
+    hosts, slash, database = without_password(url).partition("://")[2].rpartition("@")[2].partition("/")
+    if hosts and "," not in hosts:
+        # With its port, so that one server has one name however it is written.
+        hosts = ":".join(map(str, split_host(hosts, DEFAULT_PORT)))
+    return Endpoint(name=f"{hosts}{slash}{database}", url=url)
+
+
+def _with_tls(url: str, postgres: Postgres) -> str:
+    """The URL with the settings of TLS, as far as it does not say otherwise itself."""
+    if postgres.tls is not None:
+        url = with_query(url, "sslmode", postgres.tls)
+    if postgres.tls_ca is not None:
+        url = with_query(url, "sslrootcert", quote(postgres.tls_ca, safe="/"))
+    return url
 
 
 class KeptAliveConnection(Connection):
@@ -79,20 +94,6 @@ class KeptAliveConnection(Connection):
     def __init__(self, protocol: Any, transport: asyncio.Transport, *arguments: Any) -> None:
         super().__init__(protocol, transport, *arguments)
         keep_alive(transport.get_extra_info("socket"))
-
-
-def keep_alive(peer: socket.socket) -> None:
-    """Switch TCP keepalive on, so that a peer that vanished without a word is noticed. A Unix socket needs none."""
-    if peer.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
-        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
-        ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-    ):
-        if hasattr(socket, option):  # not every system has all three
-            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ decided in ARCHITECTURE.md, "Error classes".
 
 from __future__ import annotations
 
+import errno
 import ssl
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ POISON = {
 #: SQLSTATEs after which the connection is gone, though the server said so itself.
 CONNECTION_GONE = frozenset({"08000", "08003", "08006", "08007", "08P01", "57P01", "57P02", "57P05"})
 
+#: What the system says of a connection on which nothing comes through any more: it may have carried a COMMIT.
+NOTHING_COMES_THROUGH = frozenset(
+    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET}
+)
+
 #: How to mend an outage, by SQLSTATE or its class; the first that fits.
 ADVICE = {
     "25006": "this server is read-only: a standby, or default_transaction_read_only is on; check POSTGRES_HOST",
@@ -59,6 +65,8 @@ ADVICE = {
     "08": "the connection failed",
 }
 
+LOST = "the connection to PostgreSQL was lost"
+UNREACHABLE = "PostgreSQL cannot be reached"
 CANNOT_ENCODE = "a value cannot be encoded for its column"
 UNKNOWN = "an error Penstock does not know, so it waits"
 
@@ -81,30 +89,44 @@ def classify(error: BaseException) -> BatchError | SinkUnavailable:
             # Before ValueError, which it is as well.
             meaning = SinkUnavailable(
                 f"PostgreSQL's certificate is not accepted: {_line(error)}; "
-                "check sslmode and sslrootcert in POSTGRES_URL"
+                "check sslmode and sslrootcert in POSTGRES_URL, or POSTGRES_TLS and POSTGRES_TLS_CA"
             )
         case asyncpg.PostgresError():
             meaning = _of_sqlstate(error)
         case ValueError() | TypeError() | OverflowError():
             meaning = BatchError(Poison("bad_data", type(error).__name__, f"{CANNOT_ENCODE}: {_line(error)}"))
-        case asyncpg.InterfaceError() | ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
-            meaning = ConnectionLost(f"the connection to PostgreSQL was lost: {_line(error)}")
-        case TimeoutError():
-            meaning = SinkUnavailable("PostgreSQL did not answer in time: check POSTGRES_HOST and the server's health")
+        case asyncpg.InterfaceError():
+            meaning = ConnectionLost(f"{LOST}: {_line(error)}")
         case OSError():
-            meaning = SinkUnavailable(
-                f"PostgreSQL cannot be reached: {_line(error)}; check POSTGRES_HOST and POSTGRES_PORT"
-            )
+            meaning = _of_system(error)
         case _:
             meaning = _unknown(error)
     return meaning
+
+
+def _of_system(error: OSError) -> SinkUnavailable:
+    match error:
+        case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
+            return ConnectionLost(f"{LOST}: {_line(error)}")
+        case OSError(errno=number) if number in NOTHING_COMES_THROUGH:
+            # Before TimeoutError, which ETIMEDOUT is as well.
+            return ConnectionLost(f"{UNREACHABLE}: {_line(error)}; check POSTGRES_HOST and POSTGRES_PORT")
+        case TimeoutError():
+            return SinkUnavailable("PostgreSQL did not answer in time: check POSTGRES_HOST and the server's health")
+        case FileNotFoundError():
+            return SinkUnavailable(
+                f"{UNREACHABLE}: a file is missing: the certificate of POSTGRES_TLS_CA or sslrootcert, or the socket "
+                "in the folder that POSTGRES_HOST names"
+            )
+        case _:
+            return SinkUnavailable(f"{UNREACHABLE}: {_line(error)}; check POSTGRES_HOST and POSTGRES_PORT")
 
 
 def _of_sqlstate(error: asyncpg.PostgresError) -> BatchError | SinkUnavailable:
     state = error.sqlstate or ""
     text = _server_text(error, state)
     if state in CONNECTION_GONE:
-        return ConnectionLost(f"the connection to PostgreSQL was lost: {text} ({state})")
+        return ConnectionLost(f"{LOST}: {text} ({state})")
     if reason := _fitting(TRANSIENT, state):
         return BatchError(Transient(reason, state, text))
     if reason := _fitting(POISON, state):

@@ -27,7 +27,7 @@ class Bench:
         self.clock = ManualClock()
         self.metrics = Metrics("w")
         self.watch = PoolWatch(sink, "primary", self.clock)
-        self.metrics.pools(self.watch)
+        self.metrics.pools([self.watch])
 
     async def events(self) -> list[str]:
         """Look, and say what was warned of."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN, Duplicate, Poison, Written
 from penstock.stores.neo4j import Pool
+from penstock_workers.graph import taken
 from penstock_workers.graph.check import fault
 from penstock_workers.graph.pattern import HASH, VERSION
 from penstock_workers.graph.statements import compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from penstock.message import Message
     from penstock.pools import PoolState, ServerState
     from penstock.record import Batch, Record
     from penstock.settings import Neo4j, Settings
@@ -45,6 +49,10 @@ class GraphSink:
     A node holds its key, the record's properties, `hash` and `version`. An edge goes when the
     record that claims it no longer has it; the node at its other end stays. `counters` adds up what
     the server says the committed batches changed: after a repeated batch it is as before.
+
+    At an endpoint with `records_taken` each Written record is also entered beside the data: the sink is Reconcilable.
+    It is not Replicated: in a cluster of Neo4j, the driver finds the server that takes writes by a neo4j:// address,
+    and a graph of one server has no standby to promote.
     """
 
     def __init__(self, pattern: Pattern, settings: Neo4j, application_name: str, *, time_limit: float) -> None:
@@ -56,6 +64,7 @@ class GraphSink:
         self._application_name = application_name
         self._time_limit = time_limit
         self._pool: Pool | None = None
+        self._records_taken = False
 
     async def open(self, endpoint: Endpoint) -> None:
         """Connect and have the database answer. Raises SinkUnavailable."""
@@ -67,10 +76,12 @@ class GraphSink:
             await pool.close()
             raise
         self._pool = pool
+        self._records_taken = endpoint.records_taken
 
     async def prepare(self) -> None:
         """Give every label the unique constraint on its key, and wait for its index. Raises SinkUnavailable."""
-        for constraint in self._statements.constraints:
+        own = taken.constraints() if self._records_taken else ()
+        for constraint in (*self._statements.constraints, *own):
             await self._create(constraint)
         # ArcadeDB has no procedure to wait with: its indexes are built by then.
         if not self._opened.is_arcadedb:
@@ -92,6 +103,10 @@ class GraphSink:
                 for kind in self._nodes:
                     if kind in turn:
                         await self._write_kind(transaction, kind, turn[kind], outcomes)
+            if self._records_taken:
+                # What is a Duplicate here was entered when it was written here (decision 0018).
+                written = list(compress(batch.records, (outcome == WRITTEN for outcome in outcomes)))
+                await taken.enter(transaction, self._application_name, written)
         self.counters.update(transaction.counters)
         return outcomes
 
@@ -104,6 +119,10 @@ class GraphSink:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    def taken(self, limit: int) -> AbstractAsyncContextManager[Sequence[Message]]:
+        """The first messages taken, as Reconcilable.taken says; the block may last TAKE_LIMIT seconds."""
+        return taken.page(self._opened, self._application_name, limit, self._time_limit)
 
     def pool_state(self) -> PoolState | None:
         """The pool as it is now; None while the sink is closed."""

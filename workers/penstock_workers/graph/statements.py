@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,11 +34,11 @@ def compose(pattern: Pattern) -> Statements:
     """The statements for a pattern."""
     return Statements(
         constraints=tuple(
-            _fill("constraint", name=f"penstock_{label}_{key}", label=label, key=key)
+            fill("constraint", name=f"penstock_{label}_{key}", label=label, key=key)
             for label, key in pattern.labels.items()
         ),
-        online=_fill("online"),
-        gate={node.kind: _fill("gate", label=node.label, key=node.key) for node in pattern.nodes},
+        online=fill("online"),
+        gate={node.kind: fill("gate", label=node.label, key=node.key) for node in pattern.nodes},
         write={node.kind: "\n".join([_head(node), *_gain(node)]) for node in pattern.nodes},
         rewrite={node.kind: "\n".join([_head(node), *_lose(pattern, node), *_gain(node)]) for node in pattern.nodes},
     )
@@ -63,8 +64,9 @@ _NO_ENDS = _Ends("", "", "", "")
 _ENDS = {"out": _Ends("-", "->", "endNode", "by_start"), "in": _Ends("<-", "-", "startNode", "by_end")}
 
 
-def _fill(fragment: str, ends: _Ends = _NO_ENDS, *, among: str = "", **names: str) -> str:
-    """One fragment; every one of `names` is an identifier the pattern has checked, and is quoted."""
+@cache
+def fill(fragment: str, ends: _Ends = _NO_ENDS, *, among: str = "", **names: str) -> str:
+    """FRAGMENT.cypher; every one of `names` is an identifier the pattern has checked, and is quoted."""
     text = resources.files(__package__).joinpath(f"{fragment}.cypher").read_text(encoding="utf-8")
     code = "\n".join(line for line in text.splitlines() if not line.startswith("//"))
     quoted = {placeholder: f"`{identifier}`" for placeholder, identifier in names.items()}
@@ -72,7 +74,7 @@ def _fill(fragment: str, ends: _Ends = _NO_ENDS, *, among: str = "", **names: st
 
 
 def _head(node: Node) -> str:
-    return _fill("write", label=node.label, key=node.key)
+    return fill("write", label=node.label, key=node.key)
 
 
 def _gain(node: Node) -> Iterator[str]:
@@ -89,11 +91,11 @@ def _lose(pattern: Pattern, node: Node) -> Iterator[str]:
         among = f"'{edge.other}' IN labels({_ENDS[edge.direction].far}(k)) AND " if several else ""
         yield _fill_edge("give_up" if edge.shared else "drop", edge, among)
     for type_ in sorted({edge.type for edge in node.edges if edge.shared}):
-        yield _fill("drop_unclaimed", type=type_)
+        yield fill("drop_unclaimed", type=type_)
 
 
 def _fill_edge(fragment: str, edge: Edge, among: str = "") -> str:
-    return _fill(
+    return fill(
         fragment,
         _ENDS[edge.direction],
         among=among,

@@ -9,18 +9,22 @@ from penstock.clock import SystemClock
 from penstock.errors import BatchError, SinkUnavailable, UsageError
 from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.stores.postgres import Pool
+from penstock.stores.postgres_replica import replica_state
 from penstock.stores.postgres_server import server_state
+from penstock_workers.table import taken
 from penstock_workers.table.plan import check, steps
 from penstock_workers.table.statements import append, create_events, create_states, quote, template, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from penstock.message import Message
     from penstock.outcome import Outcome
     from penstock.pools import PoolState, ServerState
     from penstock.record import Batch, Record
     from penstock.settings import Settings
-    from penstock.sink import Endpoint, Sink
+    from penstock.sink import Endpoint, ReplicaState, Sink
     from penstock.stores.postgres import Connection
     from penstock.worker import Worker
     from penstock_workers.table.table import Table
@@ -49,6 +53,7 @@ class TableSink:
         that is there already is a Duplicate.
 
     A row without a version overwrites one that has one, and leaves the stored version as it is.
+    At an endpoint with `records_taken` each Written record is also entered in penstock_taken.
     Raises UsageError for tables that do not fit the mode.
     """
 
@@ -57,6 +62,7 @@ class TableSink:
         self._worker = worker
         self._settings = settings
         self._pool: Pool | None = None
+        self._records_taken = False
         if not tables or len(self._tables) < len(tables):
             raise UsageError(f"worker {worker.name}: its table sink needs one or more tables, each once")
         for table in tables:
@@ -70,6 +76,7 @@ class TableSink:
         pool = Pool(endpoint, self._settings.postgres, self._worker.name)
         await pool.open()
         self._pool = pool
+        self._records_taken = endpoint.records_taken
 
     async def prepare(self) -> None:
         """Create the tables that are missing, within `write_timeout` seconds; alter none. Raises SinkUnavailable."""
@@ -95,6 +102,9 @@ class TableSink:
                 written = await self._append(connection, records)
             else:
                 written = await self._upsert(connection, records)
+            if self._records_taken:
+                # What is a Duplicate here was entered when it was written here (decision 0018).
+                await taken.enter(connection, self._worker.name, [records[position] for position in sorted(written)])
         return [WRITTEN if position in written else DUPLICATE for position in range(len(records))]
 
     async def ping(self) -> None:
@@ -106,6 +116,14 @@ class TableSink:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    def taken(self, limit: int) -> AbstractAsyncContextManager[Sequence[Message]]:
+        """The first messages taken, as Reconcilable.taken says; the block may last as long as it likes."""
+        return taken.page(self._open_pool(), self._worker.name, limit, self._settings.retry.write_timeout)
+
+    async def replica_state(self) -> ReplicaState:
+        """Ask the server what it is, within 5 s. Raises SinkUnavailable."""
+        return await replica_state(self._open_pool())
 
     def pool_state(self) -> PoolState | None:
         """The pool as it is now; None while the sink is closed."""
@@ -125,6 +143,8 @@ class TableSink:
         wanted = {quote(table.name): create(table) for table in self._tables.values()}
         if self._worker.mode == "append":
             wanted["penstock_ledger"] = template("create_ledger")
+        if self._records_taken:
+            wanted[taken.TABLE] = template("create_taken")
         # Looked for first, because CREATE … IF NOT EXISTS wants the right to create even where nothing is missing.
         missing = [name for name in wanted if not await connection.fetchval(template("exists"), name)]
         if missing:

@@ -7,7 +7,13 @@ installed here, the embedded stack. `servers.choose` decides, `tests/conftest.py
 from __future__ import annotations
 
 from penstock.drill.servers.address import Address
-from penstock.drill.servers.choose import private_pgbouncer, private_server, shared_server, stand_in
+from penstock.drill.servers.choose import (
+    private_pgbouncer,
+    private_server,
+    private_standby,
+    shared_server,
+    stand_in,
+)
 from penstock.drill.servers.server import Server, Unavailable, running
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     "Unavailable",
     "private_pgbouncer",
     "private_server",
+    "private_standby",
     "running",
     "shared_server",
     "stand_in",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from docker.errors import DockerException
 
@@ -14,21 +14,27 @@ from penstock.drill.servers.embedded import development_broker, embedded_graph, 
 from penstock.drill.servers.graph import native_neo4j
 from penstock.drill.servers.pgbouncer import native_pgbouncer
 from penstock.drill.servers.postgres import native_postgres
-from penstock.drill.servers.rabbitmq import native_rabbitmq
+from penstock.drill.servers.postgres_standby import await_standby, native_standby
+from penstock.drill.servers.rabbitmq import native_rabbitmq, native_rabbitmq4
 from penstock.drill.servers.server import Given, Server, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Kind = Literal["rabbitmq", "postgres", "neo4j"]
+    from penstock.drill.servers.native import NativeServer
+
+Kind = Literal["rabbitmq", "rabbitmq4", "postgres", "neo4j"]
+Started = TypeVar("Started", bound=Server)
 
 NATIVE: dict[Kind, Callable[[], Server]] = {
     "rabbitmq": native_rabbitmq,
+    "rabbitmq4": native_rabbitmq4,
     "postgres": native_postgres,
     "neo4j": native_neo4j,
 }
 CONTAINER: dict[Kind, Callable[[], Server]] = {
     "rabbitmq": container.rabbitmq_container,
+    "rabbitmq4": container.rabbitmq4_container,
     "postgres": container.postgres_container,
     "neo4j": container.neo4j_container,
 }
@@ -62,6 +68,20 @@ def private_pgbouncer(postgres: Address) -> Server:
     return _started(_left_out() if _embedded_only() else native_pgbouncer(postgres))
 
 
+def private_standby(primary: Server) -> NativeServer:
+    """A running synchronous standby of that PostgreSQL: to be promoted, killed and closed by the caller.
+
+    Raises Unavailable. The primary waits for it until `postgres_standby.forget_standby`.
+    """
+    standby = _started(native_standby(primary))
+    try:
+        await_standby(primary)
+    except BaseException:
+        standby.close()
+        raise
+    return standby
+
+
 def stand_in(kind: Kind) -> Server:
     """A running server of the embedded stack that takes the place of an absent one. Raises Unavailable."""
     return _started(STAND_IN[kind]())
@@ -89,7 +109,7 @@ def _left_out() -> Server:
     raise Unavailable(f"{ONLY}=embedded leaves out Docker and what is installed here")
 
 
-def _started(server: Server) -> Server:
+def _started(server: Started) -> Started:
     try:
         server.start()
     except BaseException:
@@ -104,7 +124,7 @@ def _docker() -> bool:
 
 
 def _given(kind: Kind, url: str) -> Address:
-    if kind != "rabbitmq":
+    if not kind.startswith("rabbitmq"):
         return Address(url)
-    management = os.environ.get("PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL")
+    management = os.environ.get(f"PENSTOCK_TEST_{kind.upper()}_MANAGEMENT_URL")
     return Address(url, management or f"http://{Address(url).host}:15672")

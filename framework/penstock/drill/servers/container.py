@@ -80,15 +80,32 @@ class ContainerServer:
     def thaw(self) -> None:
         self._container.get_wrapped_container().unpause()
 
+    def control(self, *words: str) -> str:
+        code, output = self._container.exec(["rabbitmqctl", *words])
+        assert isinstance(output, bytes)
+        text = output.decode(errors="replace")
+        if code != 0:
+            raise RuntimeError(f"{words} ended with {code}: {text}")
+        return text
+
     def close(self) -> None:
         self._container.stop()
 
 
 def rabbitmq_container() -> ContainerServer:
-    """RabbitMQ with its management API."""
+    """RabbitMQ, the newest of its fourth generation, with its management API."""
+    return _rabbitmq("rabbitmq:4-management")
+
+
+def rabbitmq4_container() -> ContainerServer:
+    """RabbitMQ 4.0 with its management API."""
+    return _rabbitmq("rabbitmq:4.0-management")
+
+
+def _rabbitmq(image: str) -> ContainerServer:
     amqp, management = free_ports(2)
     fast = " ".join(f"-rabbit {name} {value}" for name, value in rabbitmq.FAST.items())
-    container = DockerContainer("rabbitmq:4-management").with_env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", fast)
+    container = DockerContainer(image).with_env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", fast)
     container.with_bind_ports(5672, amqp).with_bind_ports(15672, management)
     host = _host()
     address = Address(f"amqp://guest:guest@{host}:{amqp}/", f"http://{host}:{management}")

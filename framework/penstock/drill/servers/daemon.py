@@ -45,6 +45,12 @@ class Daemon:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the program itself, once it was started."""
+        assert self._process is not None, f"{self.command[0]} was not started"
+        return self._process.pid
+
     def spawn(self) -> None:
         """Start the program; it need not be ready yet."""
         self._process = _STARTER.submit(self._spawn).result()
@@ -120,13 +126,16 @@ def as_user(user: str | None) -> list[str]:
     return ["setpriv", *switch, "--pdeathsig=KILL", "--"]
 
 
-def give(path: Path, user: str) -> None:
-    """Give a file or folder (made where it is missing) to the user the server runs as, where root asks."""
+def give(path: Path, user: str | int, group: str | int | None = None) -> None:
+    """Give a file or folder (made where it is missing) to the user the server runs as, where root asks.
+
+    Names or numbers; the group has the user's name if it is not told.
+    """
     if not path.exists():
         path.mkdir(parents=True)
     if os.geteuid() == 0:
         try:
-            shutil.chown(path, user, user)
+            shutil.chown(path, user, user if group is None else group)
         except LookupError:
             message = f"there is no user {user} on this machine: the server's package makes it"
             raise Unavailable(message) from None

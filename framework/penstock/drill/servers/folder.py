@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from penstock.drill.servers.disk import unmount_below
+
 PREFIX = "penstock-test-"
 LOCK = ".lock"
 
@@ -28,6 +30,7 @@ class Folder:
 
     def remove(self) -> None:
         """Remove it with all that is in it."""
+        unmount_below(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
 
@@ -38,4 +41,5 @@ def sweep() -> None:
         # Another user's folder, one that is just being made or removed: not ours to sweep.
         with contextlib.suppress(OSError), (path / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unmount_below(path)
             shutil.rmtree(path, ignore_errors=True)

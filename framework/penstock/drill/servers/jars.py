@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from penstock.drill.servers.debian import cache
 from penstock.drill.servers.server import Unavailable
 
 VERSION = "5.26.30"
@@ -49,22 +50,22 @@ def _version(java: str) -> str:
 
 def find_jars() -> Path:
     """The folder of the archives, filled on the first call (123 MB, 10 to 30 s). Raises Unavailable."""
-    cache = Path(os.environ.get("PENSTOCK_CACHE") or Path.home() / ".cache" / "penstock")
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / f"neo4j-{VERSION}"
-    with (cache / ".lock").open("w") as lock:
+    place = cache()
+    place.mkdir(parents=True, exist_ok=True)
+    folder = place / f"neo4j-{VERSION}"
+    with (place / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _download(cache, folder)
+            _download(place, folder)
     return folder / "lib"
 
 
-def _download(cache: Path, folder: Path) -> None:
+def _download(place: Path, folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Unavailable("Neo4j's archives come by Maven: run `make servers`, or apt-get install maven")
     # Filled beside and renamed, so that half a download never looks like a whole one.
-    with tempfile.TemporaryDirectory(dir=cache) as name:
+    with tempfile.TemporaryDirectory(dir=place) as name:
         part = Path(name)
         (part / "pom.xml").write_text(PROJECT)
         command = [maven, "-B", "-q", "-C", "-f", part / "pom.xml", f"-Dmaven.repo.local={part / 'repository'}"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
 
+from penstock.drill.servers import tls
 from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from penstock.drill.servers.address import Address
@@ -21,7 +25,8 @@ class Management:
     def __init__(self, address: Address) -> None:
         self._user = address.username
         login = (address.username, address.password)
-        self._client = httpx.Client(base_url=f"{address.management_url}/api/", auth=login, timeout=30)
+        url = f"{address.management_url}/api/"
+        self._client = httpx.Client(base_url=url, auth=login, timeout=30, verify=tls.CONTEXT)
 
     def __enter__(self) -> Self:
         return self
@@ -30,6 +35,14 @@ class Management:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._client.close()
+
+    @contextmanager
+    def virtual_host(self) -> Iterator[str]:
+        """Add a virtual host under a new name, for the time of the block."""
+        name = f"test-{secrets.token_hex(6)}"
+        self.add_virtual_host(name)
+        yield name
+        self.remove_virtual_host(name)
 
     def add_virtual_host(self, name: str) -> None:
         """Add a virtual host, all permissions to this client's user."""
@@ -54,6 +67,35 @@ class Management:
         answer.raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found
+
+    def bindings(self, virtual_host: str, name: str) -> list[dict[str, Any]]:
+        """The bindings of a queue, but for that to the default exchange: `source`, `routing_key`, `arguments`."""
+        answer = self._client.get(f"queues/{quote(virtual_host, safe='')}/{quote(name, safe='')}/bindings")
+        answer.raise_for_status()
+        return [binding for binding in answer.json() if binding["source"]]
+
+    def delete_queue(self, virtual_host: str, name: str) -> None:
+        """Delete a queue with all that is in it."""
+        self._client.delete(f"queues/{quote(virtual_host, safe='')}/{quote(name, safe='')}").raise_for_status()
+
+    def declare_queue(self, virtual_host: str, name: str, arguments: dict[str, Any]) -> None:
+        """Declare a durable queue; does nothing where it is there with these arguments."""
+        path = f"queues/{quote(virtual_host, safe='')}/{quote(name, safe='')}"
+        self._put(path, {"durable": True, "arguments": arguments})
+
+    def bind(self, virtual_host: str, name: str, binding: dict[str, Any]) -> None:
+        """Bind a queue as one of its `bindings` said."""
+        path = f"bindings/{quote(virtual_host, safe='')}/e/{quote(binding['source'], safe='')}/q/{quote(name, safe='')}"
+        body = {"routing_key": binding["routing_key"], "arguments": binding["arguments"]}
+        self._client.post(path, json=body).raise_for_status()
+
+    def alarmed(self) -> bool:
+        """Whether an alarm for memory or disk is in effect."""
+        answer = self._client.get("health/checks/alarms")
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return True
+        answer.raise_for_status()
+        return False
 
     def publish(self, virtual_host: str, queue: str, properties: dict[str, Any], payload: str) -> None:
         """Publish to a queue with properties that a client library may refuse to send."""
@@ -80,5 +122,5 @@ class Management:
             lambda: self.queue(virtual_host, name).get("messages") == count, seconds, f"{count} messages in {name}"
         )
 
-    def _put(self, path: str, body: dict[str, str]) -> None:
+    def _put(self, path: str, body: dict[str, Any]) -> None:
         self._client.put(path, json=body).raise_for_status()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.drill.servers.server import Unavailable
 from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class NativeServer:
     stop_signal: Signals
     folder: Folder
     helpers: Sequence[Daemon] = ()
+    #: What runs the server's administration tool, before the tool's own words.
+    tool: Sequence[str] = ()
 
     @property
     def url(self) -> str:
@@ -58,6 +62,23 @@ class NativeServer:
 
     def thaw(self) -> None:
         self.daemon.thaw()
+
+    def control(self, *words: str) -> str:
+        if not self.tool:
+            raise Unavailable(f"{self.folder.name} has no administration tool")
+        done = subprocess.run(
+            [*self.tool, *words],
+            cwd=self.daemon.folder,
+            env=self.daemon.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=READY,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def close(self) -> None:
         for daemon in (self.daemon, *self.helpers):

@@ -45,6 +45,12 @@ class Server(Protocol):
     def thaw(self) -> None:
         """Let a frozen server go on."""
 
+    def control(self, *words: str) -> str:
+        """Run RabbitMQ's administration tool (rabbitmqctl) beside it; its output.
+
+        Raises RuntimeError where the tool fails, Unavailable where the server has none.
+        """
+
     def close(self) -> None:
         """End it in any way and remove its data."""
 
@@ -85,6 +91,9 @@ class Given:
         self._refuse()
 
     def thaw(self) -> None:
+        self._refuse()
+
+    def control(self, *words: str) -> str:  # noqa: ARG002 whatever it is
         self._refuse()
 
     def close(self) -> None:

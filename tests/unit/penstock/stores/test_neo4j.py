@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from penstock.errors import ConnectionLost, SinkUnavailable
+from penstock.errors import ConnectionLost, SettingsError, SinkUnavailable
 from penstock.settings import Neo4j, Settings
 from penstock.sink import Endpoint
 from penstock.stores.neo4j import Pool, endpoints
@@ -18,6 +18,26 @@ def test_the_endpoint_of_the_settings() -> None:
     settings = Settings(neo4j=Neo4j.model_validate({"host": "graph:7688", "database": "music", "password": "hush"}))
     [endpoint] = endpoints(settings)
     assert endpoint == Endpoint("graph:7688/music", "bolt://neo4j:hush@graph:7688/music")
+
+
+def test_backups_come_after_the_primary_with_its_login_and_database_where_they_name_none() -> None:
+    backups = "neo4j+s://b bolt://ann:hunter2@c:1/other"
+    parts = {"host": "a", "database": "music", "password": "hush", "backup_url": backups, "regions": "north south west"}
+    found = endpoints(Settings(neo4j=Neo4j.model_validate(parts)))
+    assert list(found) == [
+        Endpoint("a:7687/music", "bolt://neo4j:hush@a:7687/music", "north"),
+        Endpoint("b:7687/music", "neo4j+s://neo4j:hush@b:7687/music", "south"),
+        Endpoint("c:1/other", "bolt://ann:hunter2@c:1/other", "west"),
+    ]
+    assert "hush" not in repr(found)
+    assert "hunter2" not in repr(found)
+
+
+def test_a_backup_that_cannot_be_read_is_named_and_not_shown() -> None:
+    neo4j = Neo4j.model_validate({"backup_url": "bolt://ann:hunter2@c/two/parts"})
+    with pytest.raises(SettingsError, match=r"^NEO4J_BACKUP_URL cannot be read") as raised:
+        endpoints(Settings(neo4j=neo4j))
+    assert "hunter2" not in str(raised.value)
 
 
 async def test_a_port_nobody_listens_on_is_an_outage_that_names_the_endpoint() -> None:

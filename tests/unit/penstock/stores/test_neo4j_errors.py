@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from neo4j.exceptions import (
     ConfigurationError,
@@ -136,11 +138,24 @@ def test_a_constraint_is_no_race_where_the_server_is_not_arcadedb(agent: str) ->
 
 
 @pytest.mark.parametrize(
-    "error", [ServiceUnavailable("defunct"), SessionExpired("gone"), ConnectionResetError("reset"), TimeoutError()]
+    "error",
+    [
+        ServiceUnavailable("defunct"),
+        SessionExpired("gone"),
+        ConnectionResetError("reset"),
+        TimeoutError(),
+        OSError(errno.ETIMEDOUT, "Connection timed out"),
+    ],
+    ids=str,
 )
 def test_a_connection_lost_in_a_transaction_leaves_what_was_written_unknown(error: Exception) -> None:
     assert type(classify(error, begun=True)) is ConnectionLost
     assert type(classify(error, begun=False)) is SinkUnavailable
+
+
+def test_the_time_limit_is_told_from_a_connection_that_the_system_gave_up() -> None:
+    assert "within the time limit" in str(classify(TimeoutError(), begun=True))
+    assert "Connection timed out" in str(classify(OSError(errno.ETIMEDOUT, "Connection timed out"), begun=True))
 
 
 def test_a_commit_without_an_answer_is_a_lost_connection() -> None:

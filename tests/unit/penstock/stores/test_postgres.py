@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import asyncpg
@@ -14,7 +13,7 @@ from penstock.errors import BatchError, SettingsError, SinkUnavailable
 from penstock.settings import Postgres, Settings
 from penstock.sink import Endpoint
 from penstock.stores import postgres
-from penstock.stores.postgres import Pool, endpoints, keep_alive
+from penstock.stores.postgres import Pool, endpoints
 
 
 class FakeConnection:
@@ -384,18 +383,6 @@ async def test_who_gives_up_waiting_is_counted_as_one_who_waited(server: FakeSer
     await pool.close()
 
 
-def test_keepalive_is_set_on_tcp_and_not_on_unix_sockets() -> None:
-    with socket.socket(socket.AF_INET) as peer:
-        keep_alive(peer)
-        assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == postgres.KEEPALIVE_IDLE
-        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == postgres.KEEPALIVE_INTERVAL
-        assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == postgres.KEEPALIVE_COUNT
-    with socket.socket(socket.AF_UNIX) as local:
-        keep_alive(local)
-        assert local.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
-
-
 @pytest.mark.parametrize(
     ("settings", "name", "url"),
     [
@@ -414,6 +401,20 @@ def test_keepalive_is_set_on_tcp_and_not_on_unix_sockets() -> None:
             "h:1/d",
             "postgres://u:p@h:1/d?sslmode=require",
         ),
+        # With its port, so that a backup that is the primary in other words is found.
+        ({"url": SecretStr("postgres://u:p@h/d")}, "h:5432/d", "postgres://u:p@h/d"),
+        ({"url": SecretStr("postgres://u@[::1]/d")}, "[::1]:5432/d", "postgres://u@[::1]/d"),
+        ({"url": SecretStr("postgres://u@a:1,b:2/d")}, "a:1,b:2/d", "postgres://u@a:1,b:2/d"),
+        (
+            {"tls": "require"},
+            "localhost:5432/postgres",
+            "postgresql://postgres@localhost:5432/postgres?sslmode=require",
+        ),
+        (
+            {"url": SecretStr("postgres://u@h:1/d?sslmode=disable"), "tls": "require"},
+            "h:1/d",
+            "postgres://u@h:1/d?sslmode=disable",
+        ),
     ],
 )
 def test_the_endpoint_of_settings(settings: dict[str, Any], name: str, url: str) -> None:
@@ -421,8 +422,25 @@ def test_the_endpoint_of_settings(settings: dict[str, Any], name: str, url: str)
     assert endpoint == Endpoint(name, url)
 
 
-def test_a_url_whose_password_was_not_encoded_is_refused_unseen() -> None:
-    settings = Settings(postgres=Postgres(url=SecretStr("postgresql://u:hun@ter2@db/x")))
-    with pytest.raises(SettingsError, match="POSTGRES_URL") as raised:
+def test_backups_come_after_the_primary_each_in_its_region_and_with_tls_as_set() -> None:
+    backups = SecretStr("postgresql://u:hunter2@b/x\n postgresql://u@c:1/x?sslmode=disable")
+    found = endpoints(Settings(postgres=Postgres(backup_url=backups, regions="north  south\nwest", tls="require")))
+    assert list(found) == [
+        Endpoint("localhost:5432/postgres", "postgresql://postgres@localhost:5432/postgres?sslmode=require", "north"),
+        Endpoint("b:5432/x", "postgresql://u:hunter2@b/x?sslmode=require", "south"),
+        Endpoint("c:1/x", "postgresql://u@c:1/x?sslmode=disable", "west"),
+    ]
+    assert "hunter2" not in repr(found)
+
+
+def test_without_regions_no_server_stands_anywhere() -> None:
+    found = endpoints(Settings(postgres=Postgres(backup_url=SecretStr("postgresql://u@b/x"))))
+    assert [endpoint.region for endpoint in found] == ["", ""]
+
+
+@pytest.mark.parametrize("setting", ["url", "backup_url"])
+def test_a_url_whose_password_was_not_encoded_is_refused_unseen(setting: str) -> None:
+    settings = Settings(postgres=Postgres.model_validate({setting: "postgresql://u:hun@ter2@db/x"}))
+    with pytest.raises(SettingsError, match=f"POSTGRES_{setting.upper()} holds") as raised:
         endpoints(settings)
     assert "ter2" not in str(raised.value)

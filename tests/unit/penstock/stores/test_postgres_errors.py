@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 
@@ -151,8 +152,11 @@ def test_bare_encoding_errors_are_poison(error: Exception) -> None:
         ConnectionResetError(104, "Connection reset by peer"),
         BrokenPipeError(32, "Broken pipe"),
         ConnectionAbortedError(103, "aborted"),
+        OSError(errno.ETIMEDOUT, "Connection timed out"),
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+        OSError(errno.ENETUNREACH, "Network is unreachable"),
     ],
-    ids=lambda error: type(error).__name__,
+    ids=str,
 )
 def test_a_broken_connection_is_lost(error: Exception) -> None:
     assert isinstance(classify(error), ConnectionLost)
@@ -163,7 +167,8 @@ def test_a_broken_connection_is_lost(error: Exception) -> None:
     [
         (ConnectionRefusedError(111, "Connect call failed"), "POSTGRES_HOST and POSTGRES_PORT"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
-        (OSError(113, "No route to host"), "No route to host"),
+        (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), "the certificate of POSTGRES_TLS_CA"),
         (TimeoutError(), "did not answer in time"),
         (asyncpg.InternalClientError("oh"), "does not know"),
         (asyncpg.UnsupportedClientFeatureError("no binary encoder"), "does not know"),

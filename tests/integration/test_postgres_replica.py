@@ -1,0 +1,145 @@
+"""What PostgreSQL servers say of their part in replication: on a real primary and its streaming standby."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from penstock.drill.servers.postgres_standby import promote
+from penstock.errors import SinkUnavailable
+from penstock.outcome import WRITTEN
+from penstock.sink import Endpoint, ReplicaState, Replicated
+from penstock.stores import postgres_replica
+from penstock.testing import make_batch
+from support.server_settings import set_to
+from support.tables import ARTISTS, Connection, Database, artist
+from support.wait import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from penstock.drill.servers import Server
+    from penstock.drill.servers.native import NativeServer
+    from penstock_workers.table.sink import TableSink
+
+
+@pytest.fixture
+async def look(own_postgres: Server) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(own_postgres.url)
+    yield connection
+    connection.terminate()
+
+
+@pytest.fixture
+async def role(look: Connection) -> str:
+    """A role that may log in and nothing else; its password is its name."""
+    name = f"plain_{secrets.token_hex(4)}"
+    # A standby that there may be shows it from now on.
+    await look.execute("SET synchronous_commit = remote_apply")
+    await look.execute(f"CREATE ROLE {name} LOGIN NOSUPERUSER PASSWORD '{name}'")
+    return name
+
+
+def url_of(server: Server, role: str) -> str:
+    login = f"{server.address.username}:{server.address.password}@"
+    assert login in server.url
+    return server.url.replace(login, f"{role}:{role}@")
+
+
+@asynccontextmanager
+async def asking(url: str) -> AsyncIterator[TableSink]:
+    """A sink at that URL. Nothing is prepared: a standby would refuse."""
+    sink = Database(url, None).sink(ARTISTS)
+    await sink.open(Endpoint("test", url))
+    try:
+        yield sink
+    finally:
+        await sink.close()
+
+
+async def state_of(url: str) -> ReplicaState:
+    async with asking(url) as sink:
+        assert isinstance(sink, Replicated)
+        return await sink.replica_state()
+
+
+async def test_a_server_of_its_own_is_writable_on_the_first_timeline_and_waits_for_none(own_postgres: Server) -> None:
+    assert await state_of(own_postgres.url) == ReplicaState(writable=True, timeline=1, synchronous=False)
+
+
+async def test_an_ordinary_role_is_told_all_through_a_promotion_and_after_it(
+    own_postgres: Server, own_standby: NativeServer, role: str
+) -> None:
+    assert await state_of(url_of(own_standby, role)) == ReplicaState(writable=False, timeline=1, synchronous=False)
+    assert await state_of(url_of(own_postgres, role)) == ReplicaState(writable=True, timeline=1, synchronous=True)
+    await asyncio.to_thread(own_postgres.kill)
+    await asyncio.to_thread(promote, own_standby)
+    # The control file still says 1 until the checkpoint after the promotion.
+    assert await state_of(url_of(own_standby, role)) == ReplicaState(writable=True, timeline=2, synchronous=False)
+    await asyncio.to_thread(own_postgres.start)
+    old = await state_of(url_of(own_postgres, role))
+    assert (old.writable, old.timeline) == (True, 1)
+
+
+async def test_what_was_written_before_the_primary_was_killed_is_in_the_promoted_standby(
+    own_postgres: Server, own_standby: NativeServer, look: Connection
+) -> None:
+    await look.execute("DROP TABLE IF EXISTS artists")
+    written: list[str] = []
+
+    async def write_on() -> None:
+        async with asking(own_postgres.url) as sink:
+            await sink.prepare()
+            for number in itertools.count():
+                names = [f"{number}-{n}" for n in range(10)]
+                assert await sink.write(make_batch(*map(artist, names))) == [WRITTEN] * 10
+                written.extend(names)
+
+    writing = asyncio.create_task(write_on())
+    await until(lambda: len(written) >= 500 or writing.done(), "the 500th record")
+    await asyncio.to_thread(own_postgres.kill)
+    with pytest.raises(SinkUnavailable):
+        await writing
+    await asyncio.to_thread(promote, own_standby)
+    promoted = await asyncpg.connect(own_standby.url)
+    found = {row[0] for row in await promoted.fetch("SELECT data_id FROM artists")}
+    await promoted.close()
+    assert len(written) >= 500
+    assert set(written) <= found
+
+
+@pytest.mark.parametrize(
+    ("commit", "synchronous"),
+    [("on", True), ("remote_apply", True), ("remote_write", False), ("local", False), ("off", False)],
+)
+async def test_a_commit_is_synchronous_where_it_waits_for_the_disk_of_a_standby(
+    own_postgres: Server, look: Connection, role: str, commit: str, *, synchronous: bool
+) -> None:
+    await look.execute(f"ALTER ROLE {role} SET synchronous_commit = {commit}")
+    async with set_to(look, "synchronous_standby_names", "nobody"):
+        expected = ReplicaState(writable=True, timeline=1, synchronous=synchronous)
+        assert await state_of(url_of(own_postgres, role)) == expected
+
+
+async def test_a_role_whose_transactions_are_read_only_cannot_write_there(
+    own_postgres: Server, look: Connection, role: str
+) -> None:
+    await look.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on")
+    assert not (await state_of(url_of(own_postgres, role))).writable
+
+
+async def test_a_frozen_server_is_given_up(own_postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_replica, "READ_LIMIT", 0.5)
+    async with asking(own_postgres.url) as sink:
+        await asyncio.to_thread(own_postgres.freeze)
+        try:
+            with pytest.raises(SinkUnavailable, match=r"did not tell what it is within 0\.5 s"):
+                await sink.replica_state()
+        finally:
+            await asyncio.to_thread(own_postgres.thaw)

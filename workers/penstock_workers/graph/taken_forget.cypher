@@ -1,0 +1,4 @@
+UNWIND $positions AS position
+MATCH (t:PenstockTaken {worker: $worker, position: position})
+DELETE t
+RETURN count(*)
