@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.broker import close, connect, ensure_topology
-from penstock.errors import PenstockError, SettingsError, TopologyMissing, UsageError
+from penstock.endpoints import check_sink, endpoints_of
+from penstock.errors import PenstockError, TopologyMissing, UsageError
+from penstock.replicas import described, problem_of
+from penstock.sink import Replicated
 from penstock.topology import topology_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.settings import Settings
-    from penstock.sink import Endpoint, Sink
+    from penstock.sink import Endpoint, ReplicaState, Sink
     from penstock.worker import Worker
 
 
@@ -28,16 +31,15 @@ class CheckResult:
 
 
 def sink_of(worker: Worker, settings: Settings) -> tuple[Sink, Sequence[Endpoint]]:
-    """Return the worker's sink, unopened, and its endpoints: one at least. Raises UsageError, naming the worker."""
+    """Return the worker's sink, unopened, and its endpoints in order: one at least. Raises UsageError, naming it."""
     try:
-        endpoints = worker.endpoints(settings)
+        endpoints = endpoints_of(worker, settings)
         sink = worker.sink(worker, settings)
+        check_sink(worker, settings, sink, endpoints)
     except PenstockError:
         raise
     except Exception as error:
         raise UsageError(f"worker {worker.name}: its sink cannot be made: {_reason(error)}") from error
-    if not endpoints:
-        raise SettingsError(f"worker {worker.name} has no endpoint for its sink: its settings name no server")
     return sink, endpoints
 
 
@@ -48,17 +50,27 @@ async def check_worker(worker: Worker, settings: Settings) -> list[CheckResult]:
         sink, endpoints = sink_of(worker, settings)
     except PenstockError as error:
         return [*results, CheckResult(f"{worker.name}: sink", str(error))]
+    replicas = len(endpoints) > 1 and settings.failover.mode == "replica"
+    states: dict[str, ReplicaState] = {}
     for endpoint in endpoints:
-        problem = await _check_endpoint(sink, endpoint, settings.retry.write_timeout)
-        results.append(CheckResult(f"{worker.name}: sink {endpoint.name}", problem))
+        problem = await _check_endpoint(sink, endpoint, settings.retry.write_timeout, states if replicas else None)
+        note = described(states[endpoint.name]) if endpoint.name in states else ""
+        results.append(CheckResult(f"{worker.name}: sink {endpoint.name}", problem, note))
+    if problem := problem_of(states):
+        results.append(CheckResult(f"{worker.name}: failover", problem))
     return results
 
 
-async def _check_endpoint(sink: Sink, endpoint: Endpoint, seconds: float) -> str | None:
+async def _check_endpoint(
+    sink: Sink, endpoint: Endpoint, seconds: float, states: dict[str, ReplicaState] | None
+) -> str | None:
+    """What is wrong with an endpoint; what it says of its part in replication is entered in `states`, if asked for."""
     try:
         async with asyncio.timeout(seconds):
             await sink.open(endpoint)
             await sink.ping()
+            if states is not None and isinstance(sink, Replicated):
+                states[endpoint.name] = await sink.replica_state()
     except TimeoutError:
         return f"no answer within {seconds:g} s"
     except PenstockError as error:

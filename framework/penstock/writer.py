@@ -6,6 +6,7 @@ neighbour. A passing failure is tried again in place. An outage is raised and se
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from penstock.worker import Mode
 
 log = structlog.get_logger(__name__)
+
+#: The carrier of a group.
+last = itemgetter(-1)
 
 #: Turns a whole batch gets after a Transient failure before it is halved.
 BATCH_ATTEMPTS = 3
@@ -61,7 +65,7 @@ class Writer:
             self._fuse.check(self._refused, self._size, refused[-1])
         groups = collapse(records) if self._mode == "upsert" else [[position] for position in range(len(records))]
         while groups:
-            batch = [records[group[-1]] for group in groups]
+            batch = list(map(records.__getitem__, map(last, groups)))
             try:
                 results = await self._failover.write(batch)
             except BatchError as error:

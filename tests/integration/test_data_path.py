@@ -99,6 +99,6 @@ async def test_one_record_enters_few_functions(broker_url: str) -> None:
     names = [code.co_qualname for code in watch.entered]
     assert "Codec.decode" in names
     assert len(names) <= 12, names
-    # Consumer.run → Writer.write → Writer._attempt → sink.write, which is no function of Penstock's here.
-    assert watch.stack[0] == "Writer._attempt"
+    # Consumer.run → Writer.write → Target.write → sink.write, which is no function of Penstock's here.
+    assert watch.stack[0] == "Target.write"
     assert len(watch.stack) <= 3, watch.stack

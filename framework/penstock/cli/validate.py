@@ -41,7 +41,9 @@ def validate(
             warnings.append(f"the file has settings for {name}, which is no worker{did_you_mean(name, worker_names())}")
     for worker in workers:
         settings = session.settings(worker.name)
-        sink_of(worker, settings)
+        _, endpoints = sink_of(worker, settings)
+        if settings.failover.mode is not None and len(endpoints) == 1:
+            warnings.append(f"failover.mode is set, and the sink of {worker.name} has no backup to fail over to")
         warnings += [*advice_on_variables(settings, session.environ()), *advice(settings)]
         if show:
             show_table(("setting", "value", "from"), effective(worker.name, None, session.environ()))

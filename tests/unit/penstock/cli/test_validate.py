@@ -100,6 +100,7 @@ def test_the_defaults_need_no_advice(environ: dict[str, str]) -> None:
         ({"PENSTOCK_RETRY__WRITE_TIMEOUT": "26"}, "retry.write_timeout (26) is above limits.drain_seconds (25)"),
         ({"RABBITMQ_URL": "amqp://mq", "RABBITMQ_PORT": "1"}, "rabbitmq.port is ignored, because rabbitmq.url is set"),
         ({"RABBITMQ_HOST": "mq:5672"}, "from its own host only, not for mq"),
+        ({"RABBITMQ_HOST": "localhost,mq:5672,other"}, "from its own host only, not for mq"),
     ],
 )
 def test_advice(environ: dict[str, str], expected: str) -> None:
@@ -107,6 +108,6 @@ def test_advice(environ: dict[str, str], expected: str) -> None:
     assert expected in line
 
 
-@pytest.mark.parametrize("host", ["localhost:5673", "127.0.0.1", "::1", "[::1]:5673"])
+@pytest.mark.parametrize("host", ["localhost:5673", "127.0.0.1", "::1", "[::1]:5673", "localhost,127.0.0.1:5673"])
 def test_the_default_password_will_do_on_this_host(host: str) -> None:
     assert list(advice(load(None, None, {"RABBITMQ_HOST": host}))) == []
