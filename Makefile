@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check format lock servers clean
+.PHONY: help demo install test drill check format lock servers clean
 
 # A command or a version, as in PYTHON=3.13: uv finds it, or fetches it.
 PYTHON ?= python3
@@ -20,6 +20,9 @@ install: $(INSTALLED) ## make .venv with all extras and tools, as uv.lock says
 
 test: $(INSTALLED) ## run the tests; make test ARGS="-k table" runs some of them
 	@$(BIN)/pytest $(ARGS)
+
+drill: $(INSTALLED) ## break real servers and count what was lost; make drill QUICK=1 is shorter, NAME="…" runs some
+	@$(if $(QUICK),QUICK=$(QUICK)) $(BIN)/penstock drill $(NAME)
 
 check: $(INSTALLED) ## check style, types and layers; changes nothing
 	$(BIN)/ruff check

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from penstock.reader import Reader
 
 WORKERS = "penstock.workers"
+#: Workers that are found by name alone: those of the drills.
+DRILLS = "penstock.drills"
 READERS = "penstock.readers"
 DEMOS = "penstock.demos"
 
-_KINDS = {WORKERS: "worker", READERS: "reader", DEMOS: "demo"}
+_KINDS = {WORKERS: "worker", DRILLS: "worker", READERS: "reader", DEMOS: "demo"}
 
 #: A requirement that comes with an extra, as packages declare it: `asyncpg>=0.30; extra == "table"`.
 _EXTRA = re.compile(r"""(?P<package>[A-Za-z0-9._-]+).*;.*\bextra\s*==\s*["'](?P<extra>[^"']+)["']""")
@@ -51,13 +53,14 @@ def worker_package(name: str) -> str:
 
 def load_worker(name: str) -> Worker:
     """Import a worker. Raises UsageError, naming its package: unknown, offered twice, broken, no (proper) Worker."""
-    found = _load(WORKERS, name)
+    group = DRILLS if name in _names(DRILLS) and name not in _names(WORKERS) else WORKERS
+    found = _load(group, name)
     if not isinstance(found, Worker):
-        raise UsageError(f"{_describe(WORKERS, name)} is no penstock.worker.Worker but a {type(found).__name__}")
+        raise UsageError(f"{_describe(group, name)} is no penstock.worker.Worker but a {type(found).__name__}")
     if found.name != name:
-        raise UsageError(f"{_describe(WORKERS, name)} calls itself {found.name}: both names must be the same")
+        raise UsageError(f"{_describe(group, name)} calls itself {found.name}: both names must be the same")
     if faults := "; ".join(_faults(found)):
-        raise UsageError(f"{_describe(WORKERS, name)} cannot be used: {faults}")
+        raise UsageError(f"{_describe(group, name)} cannot be used: {faults}")
     return found
 
 

@@ -31,7 +31,7 @@ class Store:
 
     async def save(self, text: str) -> None:
         match self.kind:
-            case "rabbitmq":
+            case "rabbitmq" | "rabbitmq4":
                 async with await aio_pika.connect(self.server.url) as link, link.channel() as channel:
                     queue = await channel.declare_queue(QUEUE, durable=True)
                     await queue.purge()
@@ -48,7 +48,7 @@ class Store:
 
     async def load(self) -> str:
         match self.kind:
-            case "rabbitmq":
+            case "rabbitmq" | "rabbitmq4":
                 async with await aio_pika.connect(self.server.url) as link, link.channel() as channel:
                     queue = await channel.get_queue(QUEUE)
                     message = await queue.get()
@@ -76,6 +76,11 @@ def rabbitmq_store(own_rabbitmq: Server) -> Store:
 
 
 @pytest.fixture(scope="module")
+def rabbitmq4_store(own_rabbitmq4: Server) -> Store:
+    return Store(own_rabbitmq4, "rabbitmq4")
+
+
+@pytest.fixture(scope="module")
 def postgres_store(own_postgres: Server) -> Store:
     return Store(own_postgres, "postgres")
 
@@ -88,6 +93,7 @@ def neo4j_store(own_neo4j: Server) -> Store:
 @pytest.fixture(
     params=[
         pytest.param("rabbitmq_store", marks=pytest.mark.rabbitmq),
+        pytest.param("rabbitmq4_store", marks=pytest.mark.rabbitmq),
         pytest.param("postgres_store", marks=pytest.mark.postgres),
         pytest.param("neo4j_store", marks=pytest.mark.neo4j),
     ]

@@ -54,6 +54,7 @@ def _ignored(settings: Settings) -> Iterator[str]:
 
 
 def _public_login(rabbitmq: RabbitMQ) -> Iterator[str]:
-    host, _ = split_host(rabbitmq.host, rabbitmq.port)
-    if rabbitmq.url is None and host not in _LOCAL and rabbitmq.password.get_secret_value() == "guest":
-        yield f"rabbitmq.password is the default, which RabbitMQ takes from its own host only, not for {host}"
+    hosts = [split_host(host, rabbitmq.port)[0] for host in rabbitmq.host.split(",")]
+    far = [host for host in hosts if host not in _LOCAL]
+    if rabbitmq.url is None and far and rabbitmq.password.get_secret_value() == "guest":
+        yield f"rabbitmq.password is the default, which RabbitMQ takes from its own host only, not for {far[0]}"

@@ -12,9 +12,12 @@ import typer
 
 from penstock.cli.check import check
 from penstock.cli.demo import demo
+from penstock.cli.drill import drill
 from penstock.cli.listing import list_installed
+from penstock.cli.outbox import outbox_commands
 from penstock.cli.publish import publish_commands
 from penstock.cli.run import run
+from penstock.cli.spill import spill_commands
 from penstock.cli.stack import stack_commands
 from penstock.cli.up import up
 from penstock.cli.validate import validate
@@ -114,7 +117,10 @@ def application() -> typer.Typer:
     app.command("validate")(validate)
     app.command("check")(check)
     app.add_typer(publish_commands(), name="publish")
+    app.add_typer(outbox_commands(), name="outbox")
     app.command("demo")(demo)
+    app.command("drill")(drill)
+    app.add_typer(spill_commands(), name="spill")
     app.add_typer(stack_commands(), name="stack")
     return app
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.drill.servers import tls
 from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Process:
     def get(self, path: str) -> httpx.Response:
         """Ask its HTTP server."""
         port = self.wait_for("worker_started")["port"]
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10, verify=tls.CONTEXT)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 where there is none."""

@@ -37,6 +37,19 @@ def test_a_worker_of_another_package_is_found_by_name(install: Install) -> None:
     assert discovery.worker_package("orders") == "acme 1.0"
 
 
+def test_a_worker_of_the_drills_is_found_by_name_and_named_nowhere(install: Install) -> None:
+    install("acme", "[penstock.drills]\npractice = acme_module:worker\n", WORKER.format(name="practice"))
+    assert discovery.load_worker("practice").queue == "practice"
+    assert "practice" not in discovery.worker_names()
+    assert "practice" not in refusal("pracice")
+
+
+def test_a_worker_goes_before_one_of_the_drills(install: Install) -> None:
+    install("acme", "[penstock.workers]\norders = acme_module:worker\n", WORKER.format(name="orders"))
+    install("beta", "[penstock.drills]\norders = beta_module:worker\n", "worker = 5")
+    assert discovery.load_worker("orders").queue == "orders"
+
+
 def test_an_unknown_name_is_answered_with_what_there_is_nearest_first(install: Install) -> None:
     install("acme", "[penstock.workers]\naaa = acme_module:worker\norders = acme_module:worker\n", "")
     text = refusal("ordres")

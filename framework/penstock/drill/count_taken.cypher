@@ -1,0 +1,2 @@
+// $worker: what the backup holds for its primary.
+MATCH (taken:PenstockTaken {worker: $worker}) RETURN count(taken)

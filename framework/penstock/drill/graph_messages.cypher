@@ -1,0 +1,1 @@
+MATCH (message:DrillMessage) RETURN message.id

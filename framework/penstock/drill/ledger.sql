@@ -1,0 +1,1 @@
+SELECT id, key, key_version FROM drill_ledger ORDER BY place

@@ -1,0 +1,61 @@
+"""Drills of a queue that gives up on a message after three returns: an outage must not cost a single one."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import aio_pika
+
+from penstock.drill.definition import Drill
+from penstock.drill.scenes.play import away, play, start, stop
+from penstock.drill.scenes.sinks import both
+from penstock.drill.workload import EXCHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.drill.definition import Tally
+    from penstock.drill.scene import Scene
+    from penstock.drill.servers.choose import Kind
+
+LIMIT = 3
+
+
+def outage(scene: Scene, broker: Kind) -> Tally:
+    """Both sinks are stopped; the queues are the operator's own, which the workers only check."""
+    scene.broker = broker
+    asyncio.run(declare(scene.broker_url, scene.names))
+    scene.environment["PENSTOCK_QUEUE__TOPOLOGY"] = "check"
+    seconds = scene.seconds(60)
+    tally = play(scene, lambda: away(seconds, stop, start, *both(scene)), over=seconds)
+    if tally.attempts_burned:
+        tally.failures.append(f"{tally.attempts_burned} deliveries were made again")
+    return tally
+
+
+async def declare(url: str, queues: Sequence[str]) -> None:
+    """Declare the queues and their dead-letter queues, bound to all that drills publish."""
+    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
+        exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+        for name in queues:
+            letters = await channel.declare_queue(f"{name}.dlq", durable=True)
+            arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": LIMIT}
+            arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": letters.name}
+            queue = await channel.declare_queue(name, durable=True, arguments=dict(arguments))
+            await queue.bind(exchange, "#")
+
+
+DRILLS = (
+    Drill(
+        "delivery-limit-3.10",
+        "sinks stopped for 60 s, queues with x-delivery-limit 3, RabbitMQ as installed (3.10 on Debian 12)",
+        partial(outage, broker="rabbitmq"),
+    ),
+    Drill(
+        "delivery-limit-4.0",
+        "sinks stopped for 60 s, queues with x-delivery-limit 3, RabbitMQ 4.0",
+        partial(outage, broker="rabbitmq4"),
+    ),
+)

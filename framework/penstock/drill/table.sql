@@ -1,0 +1,1 @@
+SELECT key, version, id FROM drill_table

@@ -1,0 +1,1 @@
+MERGE (look:DrillLook) SET look.at = timestamp() RETURN 1

@@ -1,0 +1,94 @@
+"""The drills in short: every one of them, and that what a sink lacks or holds twice makes one fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock.drill.definition import Scale
+from penstock.drill.grounds import Grounds
+from penstock.drill.looks import cypher, sql
+from penstock.drill.registry import ALL
+from penstock.drill.report import json_line
+from penstock.drill.runner import run_one
+from penstock.drill.scene import Scene
+from penstock.drill.servers import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from penstock.drill.definition import Drill
+
+#: Faults of 2 to 3 s.
+SHORT = Scale(600, 0.05)
+
+
+@pytest.fixture(scope="module")
+def grounds() -> Iterator[Grounds]:
+    """The servers of all drills, which each drill finds running."""
+    with Grounds() as made:
+        for kind in ("rabbitmq", "postgres", "neo4j"):
+            try:
+                made.server(kind)
+            except Unavailable as reason:
+                if os.environ.get("PENSTOCK_REQUIRE_SERVICES") == "1":
+                    raise
+                pytest.skip(f"{kind} itself is absent: {reason}")
+        yield made
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgres
+@pytest.mark.neo4j
+@pytest.mark.parametrize("drill", ALL, ids=[drill.name for drill in ALL])
+def test_nothing_is_lost(drill: Drill, grounds: Grounds) -> None:
+    result = run_one(drill, grounds, SHORT, print)
+    found = json.loads(json_line({drill.name: result}))["drills"][drill.name]
+    assert "error" not in found, found["error"]
+    assert found["in"] > 0
+    assert {name: found[name] for name in ("out", "lost", "duplicated", "dead_lettered")} == {
+        "out": found["in"],
+        "lost": 0,
+        "duplicated": 0,
+        "dead_lettered": 0,
+    }
+    assert found["newest"] is True
+    assert found["in_order"] is not False
+    if drill.name.startswith("sink-"):
+        # Neither a worker nor the broker died: nothing may have gone back to its queue.
+        assert found["attempts_burned"] == 0
+
+
+CHANGES = {
+    "a row of the ledger is gone": "DELETE FROM drill_ledger WHERE id = 'change-3'",
+    "a row of the ledger is there twice": "INSERT INTO drill_ledger (id, key, key_version) VALUES ('change-3', 3, 3)",
+    "a key is back at an older version": "UPDATE drill_table SET version = 1, id = 'change-3' WHERE key = 3",
+}
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgres
+@pytest.mark.neo4j
+def test_what_a_sink_lacks_or_holds_twice_shows(grounds: Grounds) -> None:
+    with Scene(grounds, SHORT, print) as scene:
+        scene.workers(*scene.names)
+        scene.publishing.start(range(SHORT.messages))
+        scene.publishing.wait()
+        scene.settle()
+        assert scene.tally().good
+
+        asyncio.run(sql(scene.postgres_url, CHANGES["a row of the ledger is there twice"]))
+        tally = scene.tally()
+        assert (tally.lost, tally.duplicated, tally.good) == (0, 1, False)
+        asyncio.run(sql(scene.postgres_url, CHANGES["a row of the ledger is gone"]))
+        tally = scene.tally()
+        assert (tally.ids_out, tally.lost, tally.duplicated) == (SHORT.messages - 1, 1, 0)
+        asyncio.run(sql(scene.postgres_url, CHANGES["a key is back at an older version"]))
+        tally = scene.tally()
+        assert (tally.lost, tally.more["newest"]) == (2, False)
+        asyncio.run(cypher(scene.neo4j_url, "MATCH (message:DrillMessage {id: 'change-4'}) DETACH DELETE message"))
+        assert scene.tally().lost == 3
