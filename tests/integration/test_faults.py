@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from neo4j.exceptions import DriverError, Neo4jError
 
 from penstock.drill import faults_neo4j, faults_postgres, faults_rabbitmq
 from penstock.drill.looks import sql
+from penstock.drill.servers.folder import sweep
 from penstock.drill.servers.management import Management
 from penstock.drill.servers.native import NativeServer
 from penstock.errors import BatchError, ConnectionLost, SinkUnavailable
@@ -138,6 +141,27 @@ def test_neo4j_with_a_full_disk(own_neo4j: Server) -> None:
         assert code_of(own_neo4j.url, create) is None
     assert stores.query(own_neo4j.url, "MATCH (n:Full) RETURN count(n)") == [[2000]]
     assert str(own_neo4j.folder.path) not in Path("/proc/mounts").read_text()
+
+
+LEAVES_A_DISK = """
+import os
+from penstock.drill.servers.disk import small_disk
+from penstock.drill.servers.folder import Folder
+folder = Folder("killed")
+small_disk(folder.path / "disk", 4096).__enter__()
+print(folder.path, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_disk_that_a_killed_run_has_left_is_cleared_away(own_postgres: Server) -> None:
+    assert isinstance(own_postgres, NativeServer)
+    left = subprocess.run([sys.executable, "-c", LEAVES_A_DISK], capture_output=True, text=True, check=False).stdout
+    place = Path(left.strip())
+    assert f"{place}/disk" in Path("/proc/mounts").read_text()
+    sweep()
+    assert f"{place}/disk" not in Path("/proc/mounts").read_text()
+    assert not place.exists()
 
 
 @pytest.fixture(params=["own_rabbitmq", "own_rabbitmq4"])

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 GRAPH = "drill-graph"
 #: How often the workers probe a primary that is away, in seconds.
 PROBE_EVERY = "1"
-#: How long what was taken may take to be brought over, in seconds.
-PATIENCE = 120
+#: How long a takeover, and bringing over what was taken, may take in seconds: also where all is slow.
+PATIENCE = 300
 
 
 @dataclass(frozen=True, slots=True)

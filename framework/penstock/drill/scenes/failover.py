@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from penstock.drill.backups import Backups, independent
+from penstock.drill.backups import PATIENCE, Backups, independent
 from penstock.drill.definition import Drill
 from penstock.drill.scenes.play import AFTER, BEFORE, finish, kill, load, start, together
 from penstock.drill.scenes.sinks import both
@@ -100,7 +100,7 @@ def killed_while_reconciling(scene: Scene) -> Tally:
             *(partial(kill_reconciling, name) for name in pairs),
         )
         for process in (process for pair in pairs.values() for process in pair if process.running):
-            process.wait_for("failed_back", 120)
+            process.wait_for("failed_back", PATIENCE)
         backups.wait_brought()
         finish(scene, ordered=False)
         tally = scene.tally(since=since, ordered=False)
@@ -142,7 +142,7 @@ def _come_back(scene: Scene, workers: Sequence[Process]) -> float:
     since = time.monotonic()
     together(*(partial(start, server) for server in both(scene)))
     back = lambda: all(_times(process, "failed_back", since) for process in workers)  # noqa: E731
-    wait_until(back, 120, "all workers are back at their primaries")
+    wait_until(back, PATIENCE, "all workers are back at their primaries")
     return since
 
 
@@ -158,7 +158,7 @@ def _kill_reconciling(pair: Sequence[Process], since: float) -> None:
         begun[:] = [process for process in pair if _times(process, "reconciling", since)]
         return bool(begun)
 
-    wait_until(seen, 120, "a worker reconciles")
+    wait_until(seen, PATIENCE, "a worker reconciles")
     victim = begun[0]
     victim.kill()
     assert not _times(victim, "reconciled", since), "the worker was killed only after it had reconciled"

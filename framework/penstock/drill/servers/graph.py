@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 USER = "neo4j"
 PASSWORD = "penstock-test"
-#: The heap is not taken from the configuration when Java is started directly.
+#: The heap is not taken from the configuration when Java is started directly. A server that is started often is to
+#: start soon: the simple collector and compiler save it a third of the work.
 JAVA_OPTIONS = (
     "-Xms512m",
     "-Xmx512m",
-    "-XX:+UseG1GC",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
     "-XX:-OmitStackTraceInFastThrow",
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
     "--add-opens=java.base/java.io=ALL-UNNAMED",
