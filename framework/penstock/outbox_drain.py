@@ -29,7 +29,7 @@ class Drainer:
     def __init__(
         self,
         outbox: Outbox,
-        send: Callable[[Message], Awaitable[None]],
+        send: Callable[[Message, Callable[[], bool]], Awaitable[None]],
         blockage: Blockage,
         settings: RetrySettings,
         clock: Clock,
@@ -43,6 +43,8 @@ class Drainer:
         self._turned = asyncio.Event()
         #: The broker took the last page, so that the end of the next is near.
         self._flowing = False
+        #: The page met an outage: what of it was not sent yet waits for those before it.
+        self._stopped = False
         #: What keeps the outbox from being drained; empty where nothing does.
         self.trouble = ""
         self._task = asyncio.create_task(self._run())
@@ -127,6 +129,7 @@ class Drainer:
     async def _page(self) -> LinkError | None:
         """Send the first messages, all under way together; what stopped some of them, or None."""
         page = await self.outbox.page()
+        self._stopped = False
         async with asyncio.TaskGroup() as group:
             attempts = [group.create_task(self._attempt(kept)) for kept in page]
         outcomes = [attempt.result() for attempt in attempts]
@@ -147,7 +150,8 @@ class Drainer:
 
     async def _attempt(self, kept: Kept) -> LinkError | None:
         try:
-            await self._send(kept.message)
+            await self._send(kept.message, lambda: self._stopped)
         except LinkError as error:
+            self._stopped = self._stopped or not isinstance(error, PublishRefused)
             return error
         return None

@@ -48,27 +48,51 @@ class PublishLink:
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._opening = asyncio.Lock()
+        #: Publishes that were given the channel, and have not ended yet; and set while there are none.
+        self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         #: Of the last attempt to open it.
         self._failure: LinkError | None = None
         # The client library knows a returned message by its id alone: one of each id at a time, or a return is
         # taken for that of another message and a message that no queue took counts as confirmed.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+    async def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        properties: Basic.Properties,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Publish one message. Returns once the broker has confirmed that a queue holds it.
+
+        Messages go out in the order of the calls. After a loss, the next connection waits until all that was under
+        way on the last one has failed: whoever then finds its message `given_up`, because those are to be sent again
+        before it, sends it no more, and gets a LinkError.
 
         Raises PublishRefused when it was returned (no queue is bound) or refused, ChannelRefused when it or
         another ended the channel. Raises PublishError when it was not confirmed within publish_timeout seconds;
         the message may then still arrive. Raises BrokerBlocked as `blockage` says, LinkError without a broker.
         """
         async with self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock()):
-            await self._publish(exchange, routing_key, body, properties)
-
-    async def _publish(self, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> None:
-        seconds = self._settings.publish_timeout
-        channel = self._channel
-        if channel is None or channel.is_closed:
             channel = await self._open()
+            if given_up():
+                raise PublishError("not sent: the connection was lost to those before it")
+            self._under_way += 1
+            self._quiet.clear()
+            try:
+                await self._publish(channel, exchange, routing_key, body, properties)
+            finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._quiet.set()
+
+    async def _publish(
+        self, channel: Channel, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties
+    ) -> None:
+        seconds = self._settings.publish_timeout
         await self.blockage.passable(seconds)
         what = f"not confirmed by {exchange or 'the default exchange'}"
         try:
@@ -120,8 +144,10 @@ class PublishLink:
 
     async def _open(self) -> Channel:
         before = self._failure
+        # In turn even where it is open: nobody overtakes those who have waited for it.
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
+                await self._quiet.wait()
                 # Who waited for an attempt that failed shares its failure: a thousand publishes are one attempt.
                 if self._failure is not None and self._failure is not before:
                     raise LinkError(str(self._failure)) from self._failure

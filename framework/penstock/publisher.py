@@ -22,7 +22,7 @@ from penstock.sender import Sender
 from penstock.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from types import TracebackType
 
     from penstock.clock import Clock
@@ -236,7 +236,7 @@ class Publisher:
         """Send it past the outbox, which is empty; where that ends in an outage, it is the outbox that has it."""
         flight = self._flights[message.id] = _Flight(message)
         try:
-            await self._send(message)
+            await self._send(message, lambda: flight.stored is not None)
         except LinkError as error:
             if not isinstance(error, PublishRefused):
                 self._divert(error)
@@ -259,8 +259,8 @@ class Publisher:
         if diverted:
             log.warning("outbox_stores: %d messages under way, and those to come: %s", len(diverted), error)
 
-    async def _send(self, message: Message) -> None:
-        await self._sender.send(message)
+    async def _send(self, message: Message, given_up: Callable[[], bool]) -> None:
+        await self._sender.send(message, given_up)
         self._confirmed += 1
         self._rate.add()
 

@@ -11,6 +11,8 @@ from penstock.errors import ChannelRefused, PublishRefused
 from penstock.publish_link import PublishLink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.clock import Clock
     from penstock.message import Message
     from penstock.settings import Settings
@@ -31,26 +33,26 @@ class Sender:
         self._apart = PublishLink(settings.rabbitmq, f"{name} apart", self.blockage)
         self._turn = asyncio.Lock()
 
-    async def send(self, message: Message) -> None:
-        """Returns once the broker has confirmed that a queue holds it.
+    async def send(self, message: Message, given_up: Callable[[], bool]) -> None:
+        """Returns once the broker has confirmed that a queue holds it; `given_up` as PublishLink.publish has it.
 
         Raises PublishRefused after transaction.retry_attempts tries that it refused, transaction.retry_delay seconds
         apart; LinkError in an outage, and BrokerBlocked while the broker takes no messages, which count as no try.
         """
         try:
-            await _publish(self._link, message)
+            await _publish(self._link, message, given_up)
         except ChannelRefused:  # perhaps over a neighbour: that counts for nobody
-            await self._insist(message, 0)
+            await self._insist(message, 0, given_up)
         except PublishRefused as refusal:
             await self._pause(message, 1, refusal)
-            await self._insist(message, 1)
+            await self._insist(message, 1, given_up)
 
-    async def _insist(self, message: Message, refusals: int) -> None:
+    async def _insist(self, message: Message, refusals: int, given_up: Callable[[], bool]) -> None:
         """Try it apart from all others, where a refusal is its own."""
         while True:
             try:
                 async with self._turn:
-                    await _publish(self._apart, message)
+                    await _publish(self._apart, message, given_up)
             except PublishRefused as refusal:
                 refusals += 1
                 await self._pause(message, refusals, refusal)
@@ -77,5 +79,5 @@ def _say(reason: str) -> None:
         log.warning("broker_unblocked: it takes messages again")
 
 
-async def _publish(link: PublishLink, message: Message) -> None:
-    await link.publish(message.exchange, message.routing_key, message.body, message.decoded())
+async def _publish(link: PublishLink, message: Message, given_up: Callable[[], bool]) -> None:
+    await link.publish(message.exchange, message.routing_key, message.body, message.decoded(), given_up)

@@ -148,7 +148,8 @@ import os
 from penstock.drill.servers.disk import small_disk
 from penstock.drill.servers.folder import Folder
 folder = Folder("killed")
-small_disk(folder.path / "disk", 4096).__enter__()
+disk = small_disk(folder.path / "disk", 4096)
+disk.__enter__()
 print(folder.path, flush=True)
 os.kill(os.getpid(), 9)
 """

@@ -9,6 +9,8 @@ from penstock.blockage import Blockage
 from penstock.errors import LinkError, PublishRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.clock import Clock
     from penstock.message import Message
     from penstock.settings import Settings
@@ -30,7 +32,7 @@ class MemoryBroker:
         """Stands for penstock.sender.Sender."""
         return self
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, given_up: Callable[[], bool]) -> None:  # noqa: ARG002 nothing waits here
         if not self.up.is_set():
             await asyncio.sleep(0)
             raise LinkError("the broker is away")

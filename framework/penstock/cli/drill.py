@@ -81,6 +81,7 @@ def _run(drills: Sequence[Drill], scale: Scale) -> None:
         with interrupt.watched():
             results = run(drills, scale, typer.echo)
     except KeyboardInterrupt:
+        typer.echo("penstock: interrupted: what this command has started is ended", err=True)
         raise typer.Exit(128 + interrupt.number) from None  # as shells tell the end by a signal
     typer.echo(json_line(results))
     if not good(results):

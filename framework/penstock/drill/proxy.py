@@ -162,9 +162,9 @@ class Proxy:
         await self._over.wait()
         server.close()
         self._rules.way = "cut"
-        while self._rules.pairs:
-            self._reset()
-            await self._rules.idle.wait()
+        for pair in list(self._rules.pairs):
+            pair.abort()
+        await self._rules.idle.wait()
 
     def _in_loop(self, function: Callable[[], Result]) -> Result:
         async def call() -> Result:

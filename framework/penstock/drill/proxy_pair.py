@@ -142,6 +142,8 @@ class Pair:
         #: Whether it is in a black hole: nothing passes, a good-bye neither.
         self.swallows = False
         self._rules = rules
+        #: Whether it was reset already; the server may still be sent the last of it.
+        self._broken = False
         self._connecting: asyncio.Task[None] | None = None
         self._trap: Trap | None = None
         #: The end of what has passed, in which the trap's pattern may have begun.
@@ -206,8 +208,13 @@ class Pair:
                 side.transport.resume_reading()
 
     def reset(self) -> None:
-        """End both connections at once, each with a reset."""
-        self._rules.resets += 1
+        """End both connections at once, each with a reset; one that was broken before gets what it was to get."""
+        if not self._broken:
+            self._rules.resets += 1
+            self.abort()
+
+    def abort(self) -> None:
+        """End both connections whatever is under way; it is not counted."""
         self.client.reset()
         self.server.reset()
 
@@ -251,6 +258,7 @@ class Pair:
     def _break(self, passes: bytes) -> None:
         """Reset the connection; the server still gets `passes`, and then a good-bye."""
         self._rules.resets += 1
+        self._broken = True
         self.swallow()
         self.client.reset()
         if passes:

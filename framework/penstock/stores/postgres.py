@@ -42,6 +42,8 @@ PING_AFTER_IDLE = 1.0
 PING_LIMIT = 5.0
 #: How often idle connections are looked after, in seconds.
 CHECK_EVERY = 30.0
+#: A transaction of which the server hears nothing for so long is over, in seconds, where nobody says otherwise.
+IDLE_LIMIT = 30.0
 #: How long a polite good-bye may take, in seconds.
 CLOSE_LIMIT = 1.0
 
@@ -164,14 +166,18 @@ class Pool:
         self._carer = asyncio.create_task(self._look_after())
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, idle_limit: float = IDLE_LIMIT) -> AsyncIterator[Connection]:
         """A connection inside a transaction: committed at the end, rolled back when the server refused the data.
+
+        The server ends it, and gives its locks back, once it has heard nothing for `idle_limit` seconds.
 
         Raises what `classify` makes of the driver's error: BatchError, SinkUnavailable, ConnectionLost.
         Put an asyncio.timeout around it: on cancellation the connection is terminated at once.
         """
         async with self._connection() as connection:
-            await connection.execute("BEGIN")
+            # In one round trip. A COMMIT that is lost on its way leaves a server with the locks that the retry needs.
+            limit = f"SET LOCAL idle_in_transaction_session_timeout = {round(idle_limit * 1000)}"
+            await connection.execute(f"BEGIN; {limit}")
             try:
                 yield connection
             except DRIVER_ERRORS as error:

@@ -14,7 +14,7 @@ from penstock.settings import Settings, TransactionSettings
 from support.clock import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pamqp.commands import Basic
 
@@ -42,7 +42,14 @@ class Link:
         self._links = links
         self._name = name
 
-    async def publish(self, _exchange: str, _routing_key: str, body: bytes, properties: Basic.Properties) -> None:
+    async def publish(
+        self,
+        _exchange: str,
+        _routing_key: str,
+        body: bytes,
+        properties: Basic.Properties,
+        _given_up: Callable[[], bool],
+    ) -> None:
         assert (body, properties.message_id) == (MESSAGE.body, MESSAGE.id)
         self._links.tries.append(self._name)
         outcome = next(self._links.outcomes)
@@ -76,10 +83,10 @@ async def test_how_often_it_is_tried_where_and_after_how_many_waits(
     clock = ManualClock()
     sender = Sender(Settings(transaction=TransactionSettings(retry_attempts=3, retry_delay=2)), "p", clock)
     if raised is None:
-        await sender.send(MESSAGE)
+        await sender.send(MESSAGE, lambda: False)
     else:
         with pytest.raises(type(raised)) as caught:
-            await sender.send(MESSAGE)
+            await sender.send(MESSAGE, lambda: False)
         assert caught.value is raised
     assert links.tries == tries
     assert clock.slept == [2] * waits

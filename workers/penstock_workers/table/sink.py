@@ -97,7 +97,7 @@ class TableSink:
         """
         records = batch.records
         check(records, self._tables)
-        async with self._open_pool().transaction() as connection:
+        async with self._open_pool().transaction(self._settings.retry.write_timeout) as connection:
             if self._worker.mode == "append":
                 written = await self._append(connection, records)
             else:

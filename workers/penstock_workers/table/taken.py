@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from penstock.stores.postgres import Connection, Pool
 
 TABLE = "penstock_taken"
+#: How long the block may last, in which the primary is written, in seconds.
+TAKE_LIMIT = 300.0
 
 
 async def enter(connection: Connection, worker: str, records: Sequence[Record]) -> None:
@@ -39,4 +41,4 @@ def page(pool: Pool, worker: str, limit: int, seconds: float) -> AbstractAsyncCo
     async def forget(connection: Connection, positions: list[int]) -> None:
         await connection.execute(template("taken_forget"), worker, positions)
 
-    return taken.page(pool.transaction(), read, forget, seconds=seconds)
+    return taken.page(pool.transaction(TAKE_LIMIT), read, forget, seconds=seconds)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from penstock.drill.servers.choose import Kind
 
 LIMIT = 3
+#: What is on its way inside the broker just as a consumer pauses goes back, and counts (measured: 1 to 6 a pause, once
+#: each, on 3.10 and 4.0). An outage that burned attempts would burn those of all that is held: hundreds.
+FEW = 100
 
 
 def outage(scene: Scene, broker: Kind) -> Tally:
@@ -30,7 +33,7 @@ def outage(scene: Scene, broker: Kind) -> Tally:
     scene.environment["PENSTOCK_QUEUE__TOPOLOGY"] = "check"
     seconds = scene.seconds(60)
     tally = play(scene, lambda: away(seconds, stop, start, *both(scene)), over=seconds)
-    if tally.attempts_burned:
+    if tally.attempts_burned > FEW:
         tally.failures.append(f"{tally.attempts_burned} deliveries were made again")
     return tally
 

@@ -15,6 +15,8 @@ from penstock.sink import Endpoint
 from penstock.stores import postgres
 from penstock.stores.postgres import Pool, endpoints
 
+BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 30000"
+
 
 class FakeConnection:
     """Answers each statement, unless `answers` says otherwise."""
@@ -160,7 +162,7 @@ async def test_a_transaction_commits_and_gives_its_connection_back(server: FakeS
         async with pool.transaction() as connection:
             await connection.execute(statement)
     assert len(server.connections) == 1
-    assert server.connections[0].statements == ["BEGIN", "first", "COMMIT", "BEGIN", "second", "COMMIT"]
+    assert server.connections[0].statements == [BEGIN, "first", "COMMIT", BEGIN, "second", "COMMIT"]
     await pool.close()
 
 
@@ -172,13 +174,13 @@ async def test_refused_data_rolls_back_and_keeps_the_connection(server: FakeServ
         async with pool.transaction() as connection:
             await connection.execute("bad")
     assert raised.value.refusal.reason == "constraint"
-    assert server.connections[0].statements == ["BEGIN", "bad", "ROLLBACK"]
+    assert server.connections[0].statements == [BEGIN, "bad", "ROLLBACK"]
     assert server.alive == server.connections
     assert pool.size == 1
     await pool.close()
 
 
-@pytest.mark.parametrize("statement", ["BEGIN", "work", "COMMIT"])
+@pytest.mark.parametrize("statement", [BEGIN, "work", "COMMIT"])
 @pytest.mark.parametrize("error", [asyncpg.AdminShutdownError("bye"), ConnectionResetError(104, "reset")])
 async def test_a_failed_connection_is_terminated_and_never_used_again(
     server: FakeServer, clock: SleepingClock, statement: str, error: Exception
@@ -209,7 +211,7 @@ async def test_a_rollback_that_fails_is_an_outage(server: FakeServer, clock: Sle
     await pool.close()
 
 
-@pytest.mark.parametrize("statement", ["BEGIN", "work", "COMMIT"])
+@pytest.mark.parametrize("statement", [BEGIN, "work", "COMMIT"])
 async def test_cancelled_it_terminates_without_another_word(
     server: FakeServer, clock: SleepingClock, statement: str
 ) -> None:
@@ -252,7 +254,7 @@ async def test_an_idle_connection_is_asked_before_it_is_used(server: FakeServer,
     await pool.open()
     clock.time += postgres.PING_AFTER_IDLE + 0.1
     async with pool.transaction():
-        assert server.connections[0].statements == ["SELECT 1", "BEGIN"]
+        assert server.connections[0].statements == ["SELECT 1", BEGIN]
     server.connections[0].answers["SELECT 1"] = ConnectionResetError(104, "reset")
     clock.time += postgres.PING_AFTER_IDLE + 0.1
     async with pool.transaction() as connection:
