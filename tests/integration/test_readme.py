@@ -82,7 +82,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
     languages = re.findall(r"^```(\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert sorted(languages) == sorted(["console"] * 4 + ["python"] * 2 + ["sh", "yaml", "text", "toml"])
+    assert sorted(languages) == sorted(["console"] * 4 + ["python"] * 2 + ["sh"] * 2 + ["yaml", "text", "toml"])
 
 
 async def test_the_two_commands_and_the_stack(checkout: Path, environment: Mapping[str, str]) -> None:
@@ -114,13 +114,15 @@ def left_in(folder: Path) -> list[Path]:
 def test_the_settings_are_valid(tmp_path: Path, environment: Mapping[str, str]) -> None:
     (tmp_path / "secret").write_text("not to be shown")
     exports = re.sub(r"/run/secrets/\w+", str(tmp_path / "secret"), block("sh", "RABBITMQ_HOST"))
+    exports += block("sh", "POSTGRES_BACKUP_URL").replace("…", "hidden")
     (tmp_path / "penstock.yaml").write_text(block("yaml", "workers:"))
     # The file's own ${PGPASSWORD} is the user's to set.
     check = f"export PGPASSWORD=any\n{sys.executable} -m penstock --config penstock.yaml validate --show"
     shown = shell(f"{exports}\n{check}", tmp_path, environment)
-    for value in ("rabbit.example", "db.example", "graph.example", "8388608"):
+    for value in ("rabbit.example", "db.example", "db2.example", "graph.example", "replica", "8388608"):
         assert value in shown
     assert "not to be shown" not in shown
+    assert "hidden" not in shown
 
 
 @pytest.fixture

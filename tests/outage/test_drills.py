@@ -16,6 +16,7 @@ from penstock.drill.registry import ALL
 from penstock.drill.report import json_line
 from penstock.drill.runner import run_one
 from penstock.drill.scene import Scene
+from penstock.drill.scenes.delivery_limit import FEW
 from penstock.drill.servers import Unavailable
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ def test_nothing_is_lost(drill: Drill, grounds: Grounds) -> None:
     assert found["newest"] is True
     assert found["in_order"] is not False
     if drill.name.startswith("sink-"):
-        # Neither a worker nor the broker died: nothing may have gone back to its queue.
-        assert found["attempts_burned"] == 0
+        # Neither a worker nor the broker died: nothing may have gone back to its queue but what a pause met on its way.
+        assert found["attempts_burned"] <= FEW
 
 
 CHANGES = {

@@ -57,7 +57,7 @@ class Tally:
     ids_in: the ids of which the publisher was told that they are safe. ids_out: those of them that are in every sink
     that was looked at. lost: what is not there, added up over the sinks. duplicated: rows beyond one an id or key,
     added up over the sinks. dead_lettered: messages in the dead-letter queues. attempts_burned: deliveries that the
-    broker made again, by its own count (see penstock.drill.returned); 0 wherever neither a worker nor the broker died.
+    broker made again, by its own count (see penstock.drill.returned); next to none where no worker and no broker died.
     recovery_s: seconds from when the server answers again to the first write, of the slowest sink; None where nothing
     was away. `more` holds further keys of the JSON line; `failures` what failed beside the counts, a sentence each;
     `missed` the limits of time and load that were missed: shown, and no failure.

@@ -19,7 +19,7 @@ from penstock.generation import Generation
 from penstock.link import Link
 from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SPILLED, SUPERSEDED, WRITTEN, Outcome, Poison, Transient
-from penstock.settings import Settings
+from penstock.settings import BatchSettings, Settings
 from penstock.settlement import Decided, Settler
 from support.clock import ManualClock
 from support.notes import GatedSink, notes_worker
@@ -41,6 +41,9 @@ OUTCOMES: list[Outcome] = [
     Poison("invalid", "E", "m"),
     Transient("deadlock", "E", "m"),
 ]
+
+
+ONE = BatchSettings(count=1, period=0)
 
 
 class Queue:
@@ -131,9 +134,9 @@ class SettlementMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(action)
 
     def receive(self, message: int) -> None:
-        delivery = self.current.take(self.channel.deliver(message))
-        assert delivery is not None
-        self.held.append(delivery)
+        message_in = self.link._received(self.current, self.channel.deliver(message))  # noqa: SLF001 as the client does
+        self.loop.run_until_complete(message_in)
+        self.held += self.loop.run_until_complete(self.link.buffer.take(ONE))
 
     @rule(count=st.integers(1, 6))
     @precondition(lambda self: not self.current.ended.is_set())
