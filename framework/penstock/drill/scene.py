@@ -41,7 +41,7 @@ EACH_SECOND = {"PENSTOCK_BREAKER__PROBE_MIN": "1", "PENSTOCK_BREAKER__PROBE_MAX"
 YOUNG = 3.5
 #: Seconds without a new row after which what is not there is lost: a watchdog needs two of its looks, of 30 s each.
 PATIENCE = 150
-#: The sinks by what tells that they are back: a graph that has just started answers reads some time before writes.
+#: The sinks by what tells that they are back: a graph that has just started answers reads seconds before it writes.
 BACK = {"postgres": "postgres", "neo4j": "neo4j_writes"}
 
 

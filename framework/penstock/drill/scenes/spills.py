@@ -34,12 +34,12 @@ def killed_while_spilling(scene: Scene) -> Tally:
         first = _spilling(scene)
         load(scene, scene.seconds(LOAD))
         together(*(server.stop for server in servers))
-        _wait_spilled(scene, first)
+        _wait_spilled(scene, first, "penstock_spilled_total")
         for process in first:
             process.kill()
-        # They find what those before them left, and spill on behind it.
+        # They find what those before them left, and spill behind it what still comes.
         second = _spilling(scene)
-        _wait_spilled(scene, second)
+        _wait_spilled(scene, second, "penstock_spill_records")
         since = time.monotonic()
         together(*(server.start for server in servers))
         finish(scene)
@@ -72,7 +72,7 @@ def scaled_down(scene: Scene) -> Tally:
     workers = _spilling(scene)
     load(scene, scene.seconds(LOAD))
     together(*(server.stop for server in both(scene)))
-    _wait_spilled(scene, workers)
+    _wait_spilled(scene, workers, "penstock_spill_records")
     together(*(partial(_end, process) for process in workers))
     since = time.monotonic()
     together(*(server.start for server in both(scene)))
@@ -90,15 +90,17 @@ def _spilling(scene: Scene, **settings: str | float) -> list[Process]:
     return scene.workers(*scene.names, spill__path=str(folder), **settings)
 
 
-def _wait_spilled(scene: Scene, workers: Sequence[Process]) -> None:
-    """Wait until each has spilled some of what it got."""
+def _wait_spilled(scene: Scene, workers: Sequence[Process], metric: str) -> None:
+    """Wait until each has spilled some of what it got, by that metric."""
     wanted = int(scene.messages * SPILLED)
     for process in workers:
-        wait_until(partial(_has_spilled, process, wanted), 120, f"{wanted} records spilled\n{process.output()[-900:]}")
+        wait_until(
+            partial(_counts, process, metric, wanted), 120, f"{wanted} records spilled\n{process.output()[-900:]}"
+        )
 
 
-def _has_spilled(process: Process, wanted: int) -> bool:
-    return process.metric("penstock_spilled_total") >= wanted
+def _counts(process: Process, metric: str, wanted: int) -> bool:
+    return process.metric(metric) >= wanted
 
 
 def _is_unready(process: Process) -> bool:
