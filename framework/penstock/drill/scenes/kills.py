@@ -57,7 +57,7 @@ def replica_killed(scene: Scene) -> Tally:
 
 
 def all_killed(scene: Scene) -> Tally:
-    """Broker, PostgreSQL, Neo4j and all workers are killed within one second."""
+    """Broker, PostgreSQL, Neo4j and all workers are killed within one second; the return is that of the workers."""
     running = scene.workers(*scene.names)
     servers = [scene.server(kind) for kind in ("rabbitmq", "postgres", "neo4j")]
     load(scene, scene.seconds(10))
@@ -65,8 +65,8 @@ def all_killed(scene: Scene) -> Tally:
     start = time.monotonic()
     together(*(process.kill for process in running), *(server.kill for server in servers))
     took = time.monotonic() - start
-    since = time.monotonic()
     together(*(server.start for server in servers))
+    since = time.monotonic()
     scene.workers(*scene.names)
     finish(scene)
     tally = scene.tally(since=since)
