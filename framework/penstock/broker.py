@@ -149,8 +149,8 @@ async def look_at(connection: AbstractConnection, queue: str) -> tuple[int, int]
     return answer.message_count or 0, answer.consumer_count or 0
 
 
-async def close(closable: Channel | AbstractConnection) -> bool:
-    """Close in bounded time; what cannot be closed is lost already. Whether the other side answered.
+async def close(closable: Channel | AbstractConnection, seconds: float = CLOSE_TIMEOUT) -> bool:
+    """Close in `seconds` at most; what cannot be closed is lost already. Whether the other side answered.
 
     The client library's own close may wait for a peer that reads nothing (a memory alarm, a frozen broker) and
     takes no cancellation while it does; so it is left alone when the time is up.
@@ -158,7 +158,7 @@ async def close(closable: Channel | AbstractConnection) -> bool:
     closing = asyncio.create_task(_close(closable))
     _closing.add(closing)
     closing.add_done_callback(_closing.discard)
-    answered, _ = await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
+    answered, _ = await asyncio.wait({closing}, timeout=seconds)
     closing.cancel()
     return bool(answered)
 
@@ -204,7 +204,7 @@ async def _declare(channel: Channel, topology: Topology, mode: TopologyMode) -> 
     for binding in topology.bindings:
         kind = binding.exchange_type
         await channel.exchange_declare(binding.exchange, exchange_type=kind, durable=True, passive=mode != "declare")
-    for queue in (topology.dead_letter_queue, topology.queue):
+    for queue in (*topology.others, topology.queue):
         arguments: dict[str, FieldValue] = dict(queue.arguments)
         await channel.queue_declare(queue.name, durable=True, passive=mode == "check", arguments=arguments)
     for binding in topology.bindings if mode == "declare" else ():

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from pamqp.header import ContentHeader
 
-from penstock.deadletter import broker_independent, can_be_sent, letter_properties
-from penstock.delivery import Delivery
+from penstock.deadletter.letter import broker_independent, can_be_sent, letter_properties
+from penstock.delivery import NO_GENERATION, Delivery
 from penstock.idempotency import KEY_HEADER
 from penstock.message import Message
 
 if TYPE_CHECKING:
     from penstock.record import Record
-
-#: The generation of a delivery that came from no channel: none ever has this number, so it is never settled.
-NO_GENERATION = 0
 
 
 def message_of(record: Record) -> Message:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from penstock.deadletter import LARGEST_HEADER, encodable
+from penstock.deadletter.letter import LARGEST_HEADER, encodable
 from penstock.errors import PublishRefused
+from penstock.field_table import ExactProperties
 from penstock.idempotency import KEY_HEADER
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Message:
 
     def decoded(self) -> Basic.Properties:
         """The properties as the client library takes them."""
-        header = ContentHeader()
+        header = ContentHeader(properties=ExactProperties())
         header.unmarshal(self.properties)
         found = header.properties
         found.headers = encodable(found.headers or {})
@@ -54,7 +55,7 @@ def make(
 
     The header penstock-key is the id where the caller gave none: a repeated message is one effect.
     """
-    properties = Basic.Properties(
+    properties = ExactProperties(
         content_type=content_type,
         headers=encodable({KEY_HEADER: message_id, **headers}),
         delivery_mode=2,

@@ -12,6 +12,7 @@ import typer
 
 from penstock.cli.check import check
 from penstock.cli.demo import demo
+from penstock.cli.dlq import dlq_commands
 from penstock.cli.drill import drill
 from penstock.cli.listing import list_installed
 from penstock.cli.outbox import outbox_commands
@@ -118,6 +119,7 @@ def application() -> typer.Typer:
     app.command("check")(check)
     app.add_typer(publish_commands(), name="publish")
     app.add_typer(outbox_commands(), name="outbox")
+    app.add_typer(dlq_commands(), name="dlq")
     app.command("demo")(demo)
     app.command("drill")(drill)
     app.add_typer(spill_commands(), name="spill")

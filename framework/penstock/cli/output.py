@@ -29,3 +29,10 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         # As Text, so that the brackets in penstock[table] are no markup.
         table.add_row(*map(Text, row))
     Console(highlight=False).print(table)
+
+
+def printable(text: str) -> str:
+    """Return one line of text with what would move a terminal's cursor, or do worse, as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

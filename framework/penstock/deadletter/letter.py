@@ -1,4 +1,4 @@
-"""Dead letters: a message that is refused for good goes to the worker's own DLQ with the reason in its headers."""
+"""What a dead letter is made of: the message as it was, and headers that say what happened to it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
+from penstock.field_table import ExactProperties
 from penstock.idempotency import KEY_HEADER, digest, header_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock.clock import Clock
+    from pamqp.commands import Basic
+
     from penstock.delivery import Delivery
     from penstock.outcome import Refusal
-    from penstock.publish_link import PublishLink
-    from penstock.worker import Worker
 
 #: Characters of an error message kept in a header.
 LONGEST_MESSAGE = 2048
@@ -29,6 +28,9 @@ LARGEST_HEADER = 128_000
 #: What a count in a header may be at most, so that one more can still be sent.
 LARGEST_COUNT = 2**31
 
+#: How often the message has been replayed.
+REPLAYS_HEADER = "penstock-replays"
+
 #: Headers that the broker writes and reads itself: sent along they would be believed or ignored, never understood.
 #: CC and BCC would route copies of the letter to the queues they name, the work queue perhaps.
 BROKER_HEADERS = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
@@ -38,17 +40,18 @@ BROKER_PREFIXES = ("x-first-death-", "x-last-death-")
 def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str | None, now: float) -> dict[str, Any]:
     """The headers of a dead letter: the publisher's own, and penstock-* for what happened. `now` in epoch seconds."""
     kept = broker_independent(delivery.headers)
+    exchange, routing_key = delivery.origin
     return {
         **kept,
         "penstock-error-reason": refusal.reason,
         "penstock-error-class": refusal.error_class,
         "penstock-error-message": refusal.message[:LONGEST_MESSAGE],
-        "penstock-original-exchange": delivery.exchange,
-        "penstock-original-routing-key": delivery.routing_key,
+        "penstock-original-exchange": exchange,
+        "penstock-original-routing-key": routing_key,
         "penstock-worker": worker,
         "penstock-attempts": count(kept.get("penstock-attempts")) + 1,
         "penstock-failed-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
-        "penstock-replays": count(kept.get("penstock-replays")),
+        REPLAYS_HEADER: count(kept.get(REPLAYS_HEADER)),
         KEY_HEADER: key or header_key(delivery.headers) or digest(delivery.body),
     }
 
@@ -85,7 +88,7 @@ def letter_properties(original: Basic.Properties, headers: dict[str, Any]) -> Ba
 
     Not carried on: expiration (a letter must not vanish) and user_id (RabbitMQ refuses another's).
     """
-    return Basic.Properties(
+    return ExactProperties(
         content_type=original.content_type,
         content_encoding=original.content_encoding,
         headers=headers,
@@ -100,27 +103,18 @@ def letter_properties(original: Basic.Properties, headers: dict[str, Any]) -> Ba
     )
 
 
+def sendable(original: Basic.Properties, headers: dict[str, Any]) -> Basic.Properties:
+    """The properties with these headers; with Penstock's own alone where all of them cannot be sent."""
+    properties = letter_properties(original, headers)
+    if can_be_sent(properties):
+        return properties
+    own = {name: value for name, value in headers.items() if name.startswith("penstock-")}
+    return letter_properties(original, {**own, "penstock-headers-left-out": True})
+
+
 def can_be_sent(properties: Basic.Properties) -> bool:
     """Whether the properties can be encoded and fit in a frame: what cannot would hold up its worker for ever."""
     try:
         return len(ContentHeader(0, 0, properties).marshal()) <= LARGEST_HEADER
     except (TypeError, ValueError, struct.error):
         return False
-
-
-class DeadLetters:
-    """Publishes the dead letters of one worker."""
-
-    def __init__(self, worker: Worker, publisher: PublishLink, clock: Clock) -> None:
-        self._worker = worker
-        self._publisher = publisher
-        self._clock = clock
-
-    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
-        """Put a delivery in the DLQ, its body as it came. Returns once that is confirmed; raises LinkError."""
-        headers = letter_headers(delivery, refusal, self._worker.name, key, self._clock.now())
-        properties = letter_properties(delivery.properties, headers)
-        if not can_be_sent(properties):
-            own = {name: value for name, value in headers.items() if name.startswith("penstock-")}
-            properties = letter_properties(delivery.properties, {**own, "penstock-headers-left-out": True})
-        await self._publisher.publish("", self._worker.dead_letter_queue, delivery.body, properties)

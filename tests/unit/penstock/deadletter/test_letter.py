@@ -9,7 +9,8 @@ import pytest
 from pamqp import header
 from pamqp.commands import Basic
 
-from penstock.deadletter import LONGEST_MESSAGE, DeadLetters, can_be_sent, letter_headers
+from penstock.deadletter.letter import LONGEST_MESSAGE, can_be_sent, letter_headers
+from penstock.deadletter.sender import DeadLetters
 from penstock.outcome import Poison
 from penstock.testing import make_delivery
 from support.clock import ManualClock
