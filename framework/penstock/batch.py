@@ -61,6 +61,7 @@ class Buffer:
 
         On an idle queue, where nothing has come for a period, the first delivery does not wait: it
         leaves at once with whatever came in the same read. Empty when woken with nothing there.
+        A suspect is a batch of its own, in its turn.
         """
         if not self._deliveries and not self._closed:
             since = self._clock.monotonic()
@@ -76,9 +77,14 @@ class Buffer:
         taken: list[Delivery] = []
         size = 0
         while self._deliveries and len(taken) < full.count and size < full.byte_size:
-            delivery = self._deliveries.popleft()
-            taken.append(delivery)
+            delivery = self._deliveries[0]
+            alone = delivery.redelivered and delivery.is_suspect
+            if alone and taken:
+                break
+            taken.append(self._deliveries.popleft())
             size += len(delivery.body)
+            if alone:
+                break
         self.byte_size -= size
         return taken
 
@@ -90,6 +96,7 @@ class Buffer:
             and self._deliveries
             and len(self._deliveries) < min(full.count, self.ahead)
             and self.byte_size < full.byte_size
+            and not (self._deliveries[0].redelivered and self._deliveries[0].is_suspect)
         ):
             self._changed.clear()
             try:

@@ -87,7 +87,7 @@ async def _check_broker(worker: Worker, settings: Settings) -> CheckResult:
     try:
         connection = await connect(settings.rabbitmq, f"{worker.name} check")
         try:
-            topology = topology_of(worker, settings.queue)
+            topology = topology_of(worker, settings)
             if settings.queue.topology == "declare":
                 await ensure_topology(connection, topology, "check")
                 await ensure_topology(connection, topology, "compare")

@@ -3,8 +3,9 @@
     link → buffer          Delivery     settleable before anything is decoded
     codec.decode           Record | Poison
     writer.write           Outcome      one per record, or an outage, in which nothing is settled
-    settler.settle         Ack | DeadLetter
+    settler.settle         Ack | RetryLater | DeadLetter
 
+A suspect, a delivery that came back often, is a batch of its own, tried alone (suspects.py).
 An outage is not an outcome: the batch is held, the consumer paused, the endpoint probed, the same
 batch written again.
 """
@@ -22,7 +23,7 @@ from penstock.errors import FuseBlown, SinkUnavailable, SpillFirst
 from penstock.outcome import Duplicate, Poison, Transient
 from penstock.record import Record
 from penstock.retry import backoff
-from penstock.settlement import Decided
+from penstock.settlement import Decided, RetryLater, settlement_for
 from penstock.waiting import until, wait
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Consumer:
         self._link = link
         self._writer = writer
         self._settler = settler
+        self._suspects = settler.suspects
         self._fuse = fuse
         self._clock = clock
         self._metrics = metrics
@@ -80,11 +82,12 @@ class Consumer:
         """Work until `stop` has been called and everything held is settled, or cannot be."""
         while not (self._stopping.is_set() and (self._given_up or len(self._link.buffer) == 0)):
             deliveries = await self._link.buffer.take(self.settings.batch)
+            condemned = await self._suspects.begin(deliveries) if deliveries and deliveries[0].redelivered else None
             decoded: list[Record | Poison] = []
             records: list[Record] = []
             poison: list[Poison] = []
             for delivery in deliveries:
-                result = self._codec.decode(delivery)
+                result = condemned or self._codec.decode(delivery)
                 decoded.append(result)
                 if isinstance(result, Record):
                     records.append(result)
@@ -95,10 +98,13 @@ class Consumer:
                 try:
                     outcomes = await self._writer.write(records, poison)
                 except (SinkUnavailable, FuseBlown) as error:
+                    await self._suspects.survived()
                     self.held = deliveries if await self._hold(error) else ()
                 else:
                     await self._written()
                     await self._settle(decided(deliveries, decoded, outcomes))
+                    if self._suspects.under_way and self._link.is_current(deliveries[0]) and not self._given_up:
+                        await self._suspects.settled()
                     self.held = ()
 
     async def stop(self) -> None:
@@ -110,6 +116,7 @@ class Consumer:
     def reload(self, settings: Settings) -> None:
         """Take new settings; a blown fuse is tried again at once."""
         self.settings = settings
+        self._suspects.settings = settings
         self._reloaded.set()
 
     # Outages.
@@ -179,13 +186,13 @@ class Consumer:
     # Settling.
 
     async def _settle(self, batch: Sequence[Decided]) -> None:
-        """Settle a batch; while a dead letter is not confirmed, hold it and pause."""
+        """Settle a batch; while a dead letter or a retry is not confirmed, hold it and pause."""
         count_outcomes(batch, self._metrics, self._fuse)
         unconfirmed = await self._settler.settle(batch)
         for attempt in itertools.count(1):
             if not unconfirmed:
                 break
-            self.trouble = f"{len(unconfirmed)} dead letters are not confirmed"
+            self.trouble = not_confirmed(unconfirmed)
             await self._link.pause("dead_letter")
             await until(self._stopping, self._clock, backoff(attempt, self.settings.retry, self._clock))
             if self._stopping.is_set():
@@ -216,4 +223,14 @@ def count_outcomes(batch: Sequence[Decided], metrics: Metrics, fuse: Fuse) -> No
     for name, amount in counts.items():
         metrics.outcome(name.lower(), amount)
     metrics.duplicates.inc(counts[Duplicate.__name__])
-    fuse.record(counts[Poison.__name__] + counts[Transient.__name__], len(batch))
+    refused = counts[Poison.__name__]
+    if counts[Transient.__name__]:  # what waits in a retry queue is not refused yet
+        refused += sum(isinstance(one.outcome, Transient) and one.outcome.delay is None for one in batch)
+    fuse.record(refused, len(batch))
+
+
+def not_confirmed(held: Sequence[Decided]) -> str:
+    """Why records are held whose outcome is known: their letter or retry did not arrive."""
+    retries = sum(isinstance(settlement_for(one.outcome), RetryLater) for one in held)
+    counts = ((len(held) - retries, "dead letters"), (retries, "retries"))
+    return f"{' and '.join(f'{amount} {what}' for amount, what in counts if amount)} are not confirmed"

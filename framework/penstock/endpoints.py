@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,13 +14,14 @@ from penstock.reconcile import Reconciler
 from penstock.replicas import Replicas
 from penstock.sink import Reconcilable, Replicated
 from penstock.target import Target, admit_any
+from penstock.worker import may_be_late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.clock import Clock
     from penstock.codec import Codec
-    from penstock.deadletter import DeadLetters
+    from penstock.handover import Handover
     from penstock.metrics import Metrics
     from penstock.settings import Settings
     from penstock.sink import Endpoint, Sink
@@ -83,7 +83,7 @@ def make_failover(
     settings: Settings,
     *,
     codec: Codec,
-    dead_letters: DeadLetters,
+    handover: Handover,
     clock: Clock,
     metrics: Metrics,
 ) -> Failover:
@@ -107,7 +107,7 @@ def make_failover(
             source,
             (targets[0], targets[1]),
             codec=codec,
-            dead_letters=dead_letters,
+            handover=handover,
             settings=settings,
             clock=clock,
             metrics=metrics,
@@ -117,19 +117,9 @@ def make_failover(
 
 def _check_repeatable(worker: Worker) -> None:
     """Raise SettingsError for a worker whose records, brought to the primary later, could undo newer ones."""
-    if worker.mode != "append" and worker.version is None and not _has_version(worker.model):
+    if not may_be_late(worker):
         raise SettingsError(
             f"worker {worker.name}: {_MODE} independent needs a worker of mode append, or records with a version: what "
             "the backup took comes to the primary later, and nothing else tells whether it is still the newest. Give "
             "the worker a version (Worker.version, or a field version in its model), or use replica"
         )
-
-
-def _has_version(model: Any) -> bool:
-    """Whether every record of this type has an attribute `version`, which the codec takes for its version."""
-    if get_origin(model) is Annotated:
-        return _has_version(get_args(model)[0])
-    if get_origin(model) in {Union, UnionType}:
-        return all(map(_has_version, get_args(model)))
-    fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
-    return "version" in fields or hasattr(model, "version")

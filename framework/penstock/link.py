@@ -53,7 +53,7 @@ class Link:
         #: Why the consumer is cancelled; it consumes while this is empty.
         self.paused_for: set[str] = set()
         self._worker = worker
-        self._topology = topology_of(worker, settings.queue)
+        self._topology = topology_of(worker, settings)
         self.buffer = buffer
         self._clock = clock
         self._metrics = metrics

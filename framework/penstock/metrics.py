@@ -52,6 +52,7 @@ class Metrics:
         self._outcomes = counter("outcomes_total", "Outcomes of records", "outcome")
         self._dead_lettered = counter("dead_lettered_total", "Letters confirmed in the DLQ", "reason")
         self.duplicates = counter("duplicates_skipped_total", "Records the sink already held").labels(worker)
+        self.suspects = counter("suspects_total", "Deliveries that came back often, tried alone").labels(worker)
         self.stale = counter("stale_settlements_total", "Settlements not sent: their channel is gone").labels(worker)
 
         # The write path.
@@ -100,7 +101,7 @@ class Metrics:
         self._connections.labels(self.worker, broker).inc()
 
     def settled(self, settlement: str, amount: int = 1) -> None:
-        """Count deliveries settled: `ack` or `dead_letter`."""
+        """Count deliveries settled: `ack`, `dead_letter` or `retry`."""
         self._settled.labels(self.worker, settlement).inc(amount)
 
     def outcome(self, outcome: str, amount: int = 1) -> None:

@@ -40,11 +40,16 @@ class Poison:
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """This record's turn failed for a passing reason. The fields are those of Poison."""
+    """This record's turn failed for a passing reason. The fields are those of Poison.
+
+    `delay` says how long it is to wait in a retry queue before its next turn, in milliseconds; None:
+    it has no more turns. The writer says so; sinks leave it alone.
+    """
 
     reason: str
     error_class: str
     message: str
+    delay: int | None = None
 
 
 Refusal = Poison | Transient

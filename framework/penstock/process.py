@@ -15,18 +15,22 @@ from penstock.blockage import Blockage
 from penstock.clock import SystemClock
 from penstock.codec import Codec
 from penstock.consumer import Consumer
-from penstock.deadletter import DeadLetters
+from penstock.deadletter.sender import DeadLetters
 from penstock.endpoints import make_failover
-from penstock.errors import PenstockError, SinkUnavailable
+from penstock.errors import LinkError, PenstockError, SinkUnavailable
 from penstock.fuse import Fuse
+from penstock.handover import Handover
 from penstock.health import HealthServer
+from penstock.ladder import ladder_of
 from penstock.link import Link
 from penstock.metrics import Metrics
 from penstock.publish_link import PublishLink
 from penstock.retry import until_it_works
+from penstock.retry_later import RetryQueues, waiting
 from penstock.settlement import Settler
 from penstock.spill import Spill
 from penstock.spill_drain import SpillDrain
+from penstock.suspects import Suspects
 from penstock.waiting import beside, unless_ended
 from penstock.writer import Writer
 
@@ -61,12 +65,23 @@ class WorkerProcess:
         self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
         self._publisher = PublishLink(settings.rabbitmq, worker.name, Blockage(self._blocked, "wait"))
         letters = DeadLetters(worker, self._publisher, clock)
+        handover = Handover(letters, RetryQueues(worker, self._publisher, clock), self.metrics)
         self.failover = make_failover(
-            worker, settings, codec=self._codec, dead_letters=letters, clock=clock, metrics=self.metrics
+            worker, settings, codec=self._codec, handover=handover, clock=clock, metrics=self.metrics
         )
         self.metrics.pools([target.pools for target in self.failover.targets])
-        self.writer = Writer(self.failover, worker.mode, settings, fuse=self._fuse, clock=clock)
-        settler = Settler(self.link, letters, self.metrics)
+        self.suspects = Suspects(worker, settings, self._publisher, self.metrics)
+        self._ladder = ladder_of(worker, settings.retry)
+        self.writer = Writer(
+            self.failover,
+            worker.mode,
+            settings,
+            fuse=self._fuse,
+            clock=clock,
+            ladder=self._ladder,
+            survived=self.suspects.survived,
+        )
+        settler = Settler(self.link, handover, self.suspects, self.metrics)
         self.spill_drain = SpillDrain(
             self._codec,
             self.writer,
@@ -159,6 +174,7 @@ class WorkerProcess:
         """Give everything back; deliveries that are not settled go back to the queue."""
         if self.spill is not None:
             await self.spill.close()
+        await self.suspects.close()
         await self.link.stop()
         await self._publisher.close()
         await self.failover.close()
@@ -171,6 +187,8 @@ class WorkerProcess:
         self.link.settings = settings
         self._fuse.settings = settings.fuse
         self._codec.limits = settings.limits
+        if self._ladder is not None:
+            self._ladder.max_attempts = settings.retry.max_attempts
         if self.spill is not None:
             self.spill.reload(settings)
         self.consumer.reload(settings)
@@ -251,6 +269,8 @@ async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload:
     try:
         async with _signals(process, reload):
             await _work(process, drain=drain)
+        if drain:
+            await _say_what_waits(worker, settings)
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_SECONDS):
@@ -258,6 +278,15 @@ async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload:
         await server.stop()
     log.info("worker_stopped", **process.metrics.summary())
     return 0
+
+
+async def _say_what_waits(worker: Worker, settings: Settings) -> None:
+    """What waits in a retry queue is not in the work queue, for whose end `--drain` waits: say how much that is."""
+    try:
+        if records := await waiting(worker, settings):
+            log.warning("retries_wait", records=records)
+    except LinkError as error:
+        log.warning("retries_not_seen", error=str(error))
 
 
 async def _work(process: WorkerProcess, *, drain: bool) -> None:

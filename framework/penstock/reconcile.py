@@ -12,9 +12,10 @@ from penstock.errors import FuseBlown, LinkError, SinkUnavailable
 from penstock.failover import Failover
 from penstock.fuse import Fuse
 from penstock.kept import delivery_of
+from penstock.ladder import ladder_of
 from penstock.outcome import Poison
 from penstock.record import Record
-from penstock.settlement import DeadLetter, settlement_for
+from penstock.settlement import DeadLetter, RetryLater, settlement_for
 from penstock.sink import Reconcilable, Sink
 from penstock.target import outages_only
 from penstock.writer import Writer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from penstock.clock import Clock
     from penstock.codec import Codec
-    from penstock.deadletter import DeadLetters
+    from penstock.handover import Handover
     from penstock.message import Message
     from penstock.metrics import Metrics
     from penstock.settings import Settings
@@ -53,7 +54,7 @@ class Reconciler:
         targets: tuple[Target, Target],
         *,
         codec: Codec,
-        dead_letters: DeadLetters,
+        handover: Handover,
         settings: Settings,
         clock: Clock,
         metrics: Metrics,
@@ -62,13 +63,14 @@ class Reconciler:
         self._primary, backup = targets
         self._backup = backup.endpoint
         self._codec = codec
-        self._dead_letters = dead_letters
+        self._handover = handover
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._fuse = Fuse(settings.fuse)
         only = Failover((self._primary,), settings, clock=clock, metrics=metrics)
-        self._writer = Writer(only, worker.mode, settings, fuse=self._fuse, clock=clock)
+        ladder = ladder_of(worker, settings.retry)
+        self._writer = Writer(only, worker.mode, settings, fuse=self._fuse, clock=clock, ladder=ladder)
         self._opened = False
         self._page_size = min(FIRST_PAGE, settings.batch.count)
         self._moved = 0
@@ -143,7 +145,7 @@ class Reconciler:
         return len(messages)
 
     async def _write(self, messages: Sequence[Message]) -> None:
-        """Have each message in the primary, or in the DLQ. Raises SinkUnavailable, FuseBlown, LinkError."""
+        """Have each message in the primary, the DLQ or a retry queue. Raises SinkUnavailable, FuseBlown, LinkError."""
         if not self._moved:
             log.warning("reconciling", backup=self._backup.name, primary=self._primary.name)
         deliveries = [delivery_of(message) for message in messages]
@@ -154,10 +156,11 @@ class Reconciler:
         refused = 0
         for one in decided(deliveries, decoded, outcomes):
             match settlement_for(one.outcome):
-                case DeadLetter(refusal):
-                    await self._dead_letters.publish(one.delivery, refusal, one.key)
-                    self._metrics.dead_lettered(refusal.reason)
+                case DeadLetter() as settlement:
+                    await self._handover.publish(one, settlement)
                     refused += 1
+                case RetryLater() as settlement:
+                    await self._handover.publish(one, settlement)
         self._fuse.record(refused, len(messages))
 
     def _size_next(self, messages: Sequence[Message]) -> None:

@@ -14,11 +14,12 @@ from penstock.outcome import Duplicate, Outcome, Poison, Spilled, Superseded, Tr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.deadletter import DeadLetters
     from penstock.delivery import Delivery
+    from penstock.handover import Handover
     from penstock.link import Link
     from penstock.metrics import Metrics
     from penstock.outcome import Refusal
+    from penstock.suspects import Suspects
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,15 @@ class DeadLetter:
     refusal: Refusal
 
 
-Settlement = Ack | DeadLetter
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Publish to the retry queue of a delay in milliseconds; ack once that is confirmed."""
+
+    refusal: Refusal
+    delay: int
+
+
+Settlement = Ack | DeadLetter | RetryLater
 
 ACK = Ack()
 
@@ -49,6 +58,8 @@ def settlement_for(outcome: Outcome) -> Settlement:
     match outcome:
         case Written() | Duplicate() | Superseded() | Spilled():
             return ACK
+        case Transient(delay=int() as delay):
+            return RetryLater(outcome, delay)
         case Poison() | Transient():
             return DeadLetter(outcome)
         case _:
@@ -65,50 +76,45 @@ class Decided:
 
 
 class Settler:
-    """Sends every settlement of a worker."""
+    """Sends every settlement of a worker. `suspects` are its notes on deliveries that are not settled yet."""
 
-    def __init__(self, link: Link, dead_letters: DeadLetters, metrics: Metrics) -> None:
+    def __init__(self, link: Link, handover: Handover, suspects: Suspects, metrics: Metrics) -> None:
+        self.suspects = suspects
         self._link = link
-        self._dead_letters = dead_letters
+        self._handover = handover
         self._metrics = metrics
 
     async def settle(self, decided: Sequence[Decided]) -> list[Decided]:
-        """Settle deliveries. Returns those whose dead letter was not confirmed: hold them and try again.
+        """Settle deliveries. Returns those whose letter or retry was not confirmed: hold them and try again.
 
         A delivery whose channel is gone is left to the broker, which delivers it again.
         """
         acks: list[Delivery] = []
-        letters: list[tuple[Decided, Refusal]] = []
+        leaving: list[tuple[Decided, DeadLetter | RetryLater]] = []
         for one in decided:
             match settlement_for(one.outcome):
                 case Ack():
                     acks.append(one.delivery)
-                case DeadLetter(refusal):
+                case DeadLetter() | RetryLater() as settlement:
                     if self._link.is_current(one.delivery):
-                        letters.append((one, refusal))
+                        leaving.append((one, settlement))
                     else:
                         self._metrics.stale.inc()
-        confirmed = await asyncio.gather(*(self.dead_letter(one, refusal) for one, refusal in letters))
-        if letters:
-            self._metrics.settled("dead_letter", sum(confirmed))
-        unconfirmed = [one for (one, _), done in zip(letters, confirmed, strict=True) if not done]
-        await self._link.acknowledge([one.delivery for (one, _), done in zip(letters, confirmed, strict=True) if done])
+        confirmed = await asyncio.gather(*(self.hand_over(one, settlement) for one, settlement in leaving))
+        done = [pair for pair, there in zip(leaving, confirmed, strict=True) if there]
+        for _, settlement in done:
+            self._metrics.settled("dead_letter" if isinstance(settlement, DeadLetter) else "retry")
+        await self._link.acknowledge([one.delivery for one, _ in done])
         self._metrics.settled("ack", await self._link.acknowledge(acks))
-        return unconfirmed
+        return [one for (one, _), there in zip(leaving, confirmed, strict=True) if not there]
 
-    async def dead_letter(self, one: Decided, refusal: Refusal) -> bool:
-        """Publish a dead letter; whether it is confirmed in the DLQ. The delivery itself is not settled by that."""
+    async def hand_over(self, one: Decided, settlement: DeadLetter | RetryLater) -> bool:
+        """Publish a dead letter or a retry; whether it is confirmed. The delivery itself is not settled by that."""
         try:
-            await self._dead_letters.publish(one.delivery, refusal, one.key)
+            await self._handover.publish(one, settlement)
         except LinkError as error:
-            log.warning("dead_letter_not_confirmed", reason=refusal.reason, error=str(error))
+            late = isinstance(settlement, RetryLater)
+            event = "retry_not_confirmed" if late else "dead_letter_not_confirmed"
+            log.warning(event, reason=settlement.refusal.reason, error=str(error))
             return False
-        self._metrics.dead_lettered(refusal.reason)
-        log.warning(
-            "dead_lettered",
-            reason=refusal.reason,
-            error_class=refusal.error_class,
-            message_id=one.delivery.properties.message_id,
-            key=one.key,
-        )
         return True

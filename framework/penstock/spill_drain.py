@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from penstock.consumer import count_outcomes, decided
+from penstock.consumer import count_outcomes, decided, not_confirmed
 from penstock.errors import LinkError
 from penstock.kept import delivery_of
 from penstock.outcome import Poison
 from penstock.publish_link import WINDOW
 from penstock.record import Record
 from penstock.retry import backoff
-from penstock.settlement import Ack, DeadLetter, settlement_for
+from penstock.settlement import Ack, DeadLetter, RetryLater, settlement_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from penstock.fuse import Fuse
     from penstock.message import Message
     from penstock.metrics import Metrics
-    from penstock.outcome import Refusal
     from penstock.publish_link import PublishLink
     from penstock.settings import Settings
     from penstock.settlement import Decided, Settler
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: A record that is to be a dead letter: where it is in the spill, what was decided, and why.
-Letter = tuple[int, "Decided", "Refusal"]
+#: A record that is to go to another queue: where it is in the spill, what was decided, and where it goes.
+Leaving = tuple[int, "Decided", DeadLetter | RetryLater]
 
 
 class SpillDrain:
@@ -65,8 +64,8 @@ class SpillDrain:
     async def page(self, store: SpillStore) -> None:
         """Write the first records, as a batch, and settle them: none is removed before it is done with.
 
-        Waits for the broker while a dead letter is not confirmed. Raises SinkUnavailable and FuseBlown, after which
-        all of the page is still there, and JournalError.
+        Waits for the broker while a dead letter or a retry is not confirmed. Raises SinkUnavailable and FuseBlown,
+        after which all of the page is still there, and JournalError.
         """
         batch = self.settings.batch
         page = await store.page(batch.count, batch.byte_size)
@@ -80,29 +79,29 @@ class SpillDrain:
     async def _settle(self, store: SpillStore, page: Sequence[Kept], batch: Sequence[Decided]) -> None:
         count_outcomes(batch, self.metrics, self.fuse)
         done: list[int] = []
-        letters: list[Letter] = []
+        leaving: list[Leaving] = []
         for kept, one in zip(page, batch, strict=True):
             match settlement_for(one.outcome):
                 case Ack():
                     done.append(kept.position)
-                case DeadLetter(refusal):
-                    letters.append((kept.position, one, refusal))
+                case DeadLetter() | RetryLater() as settlement:
+                    leaving.append((kept.position, one, settlement))
         await self._remove(store, done)
         try:
             for attempt in itertools.count(1):
-                letters = await self._publish(store, letters)
-                if not letters:
+                leaving = await self._publish(store, leaving)
+                if not leaving:
                     return
-                self.trouble = f"{len(letters)} dead letters are not confirmed"
+                self.trouble = not_confirmed([one for _, one, _ in leaving])
                 await self._clock.sleep(backoff(attempt, self.settings.retry, self._clock))
         finally:
             self.trouble = ""
 
-    async def _publish(self, store: SpillStore, letters: Sequence[Letter]) -> list[Letter]:
-        """Publish dead letters; those that were not confirmed."""
-        confirmed = await asyncio.gather(*(self._settler.dead_letter(one, refusal) for _, one, refusal in letters))
-        await self._remove(store, [letter[0] for letter, done in zip(letters, confirmed, strict=True) if done])
-        return [letter for letter, done in zip(letters, confirmed, strict=True) if not done]
+    async def _publish(self, store: SpillStore, leaving: Sequence[Leaving]) -> list[Leaving]:
+        """Publish dead letters and retries; those that were not confirmed."""
+        confirmed = await asyncio.gather(*(self._settler.hand_over(one, settlement) for _, one, settlement in leaving))
+        await self._remove(store, [one[0] for one, there in zip(leaving, confirmed, strict=True) if there])
+        return [one for one, there in zip(leaving, confirmed, strict=True) if not there]
 
     async def _remove(self, store: SpillStore, positions: Sequence[int]) -> None:
         if positions:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -63,3 +64,23 @@ class Worker:
     def dead_letter_queue(self) -> str:
         """Where this worker's dead letters go."""
         return f"{self.name}.dlq"
+
+    @property
+    def suspects_queue(self) -> str:
+        """Where it is noted that a suspect is tried alone."""
+        return f"{self.name}.suspects"
+
+
+def may_be_late(worker: Worker) -> bool:
+    """Whether a record may be written later than newer ones: it is an event, or its version tells which is newer."""
+    return worker.mode == "append" or worker.version is not None or _has_version(worker.model)
+
+
+def _has_version(model: Any) -> bool:
+    """Whether every record of this type has an attribute `version`, which the codec takes for its version."""
+    if get_origin(model) is Annotated:
+        return _has_version(get_args(model)[0])
+    if get_origin(model) in {Union, UnionType}:
+        return all(map(_has_version, get_args(model)))
+    fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
+    return "version" in fields or hasattr(model, "version")

@@ -6,6 +6,7 @@ neighbour. A passing failure is tried again in place. An outage is raised and se
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,12 @@ from penstock.outcome import SUPERSEDED, Outcome, Poison, Transient
 from penstock.retry import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from penstock.clock import Clock
     from penstock.failover import Failover
     from penstock.fuse import Fuse
+    from penstock.ladder import Ladder
     from penstock.outcome import Refusal
     from penstock.record import Record
     from penstock.settings import Settings
@@ -32,15 +34,29 @@ log = structlog.get_logger(__name__)
 #: The carrier of a group.
 last = itemgetter(-1)
 
-#: Turns a whole batch gets after a Transient failure before it is halved.
-BATCH_ATTEMPTS = 3
+#: Turns in place after a Transient failure: of a whole batch before it is halved, and of a record that may be late.
+IN_PLACE = 3
 
 
 class Writer:
     """Writes batches to a sink, wherever its failover has them go."""
 
-    def __init__(self, failover: Failover, mode: Mode, settings: Settings, *, fuse: Fuse, clock: Clock) -> None:
+    def __init__(
+        self,
+        failover: Failover,
+        mode: Mode,
+        settings: Settings,
+        *,
+        fuse: Fuse,
+        clock: Clock,
+        ladder: Ladder | None = None,
+        survived: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.settings = settings
+        #: Of the worker's retry queues; without them every record is waited for in place.
+        self.ladder = ladder
+        #: Told before a wait in place that the sink has answered, so that what it was given ends no process.
+        self._survived = survived
         self._failover = failover
         self._mode = mode
         self._fuse = fuse
@@ -81,25 +97,34 @@ class Writer:
         """The outcomes of records that were refused together: again in place if that may help, then in halves.
 
         Those that fail for a passing reason alone too are tried again all together, so that many of them
-        take no longer than one.
+        take no longer than one. Those that may be late go on in a retry queue after their turns in place.
         """
-        for turn in range(1, BATCH_ATTEMPTS):
-            if len(records) == 1 or not isinstance(error.refusal, Transient):
-                break
-            await self._wait_a_turn(turn, len(records))
+        turns = 1
+        while turns < IN_PLACE and len(records) > 1 and isinstance(error.refusal, Transient):
+            await self._wait_a_turn(turns, len(records))
+            turns += 1
             try:
                 return list(await self._failover.write(records))
             except BatchError as again:
                 error = again
         outcomes = await self._halve(records, error)
         for turn in range(1, self.settings.retry.max_attempts):
-            waiting = [position for position, outcome in enumerate(outcomes) if isinstance(outcome, Transient)]
+            waiting = [
+                position
+                for position, outcome in enumerate(outcomes)
+                if isinstance(outcome, Transient)
+                and (turns < IN_PLACE or self.ladder is None or not self.ladder.takes(records[position]))
+            ]
+            turns += 1
             if not waiting:
                 break
             await self._wait_a_turn(turn, len(waiting))
             for position in waiting:
                 outcomes[position] = await self._alone(records[position])
-        given_up = [outcome for outcome in outcomes if isinstance(outcome, Transient)]
+        for position, outcome in enumerate(outcomes):
+            if isinstance(outcome, Transient) and self.ladder is not None:
+                outcomes[position] = replace(outcome, delay=self.ladder.delay(records[position]))
+        given_up = [outcome for outcome in outcomes if isinstance(outcome, Transient) and outcome.delay is None]
         if given_up:
             self._refused += len(given_up)
             self._fuse.check(self._refused, self._size, given_up[-1])
@@ -128,6 +153,8 @@ class Writer:
 
     async def _wait_a_turn(self, turn: int, records: int) -> None:
         log.warning("records_retried", records=records, turn=turn)
+        if self._survived is not None:
+            await self._survived()
         await self._clock.sleep(backoff(turn, self.settings.retry, self._clock))
 
     def _refuse(self, refusal: Refusal) -> Refusal:

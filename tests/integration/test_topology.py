@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.errors import TopologyError, TopologyMissing
-from penstock.settings import QueueSettings
+from penstock.settings import QueueSettings, Settings
+from penstock.testing import MemorySink
+from penstock.topology import topology_of
 from support import broker
 from support.notes import declare, quick, running, starting
+from support.spilling import event_worker
 
 if TYPE_CHECKING:
     from penstock.drill.servers.management import Management
 
+RETRY_QUEUES = [f"notes.retry.{seconds}s" for seconds in (1, 5, 25, 125, 600)]
 OURS: dict[str, str | int] = {
     "x-queue-type": "quorum",
     "x-delivery-limit": 1000,
@@ -24,27 +28,50 @@ OURS: dict[str, str | int] = {
 }
 
 
+def waiting(seconds: int) -> dict[str, str | int]:
+    """The arguments of a retry queue."""
+    return {
+        "x-queue-type": "quorum",
+        "x-message-ttl": 1000 * seconds,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "notes",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
 async def test_what_is_declared_can_be_checked_and_declared_again(
     broker_url: str, virtual_host: str, management: Management
 ) -> None:
     async with running(broker_url):
         found = {queue["name"]: queue["arguments"] for queue in management.queues(virtual_host)}
-    assert found == {"notes": OURS, "notes.dlq": {"x-queue-type": "classic"}}
+    assert found == {
+        "notes": OURS,
+        "notes.dlq": {"x-queue-type": "classic"},
+        "notes.suspects": {"x-queue-type": "classic", "x-message-ttl": 7 * 24 * 3600 * 1000},
+        **{f"notes.retry.{seconds}s": waiting(seconds) for seconds in (1, 5, 25, 125, 600)},
+    }
     for mode in ("check", "declare"):
         async with running(broker_url, quick(broker_url, queue=QueueSettings(topology=mode))) as worker:
             await worker.publish([1])
             await worker.settled(1)
 
 
-@pytest.mark.parametrize("missing", ["notes", "notes.dlq"])
+async def test_a_worker_whose_records_may_not_be_late_has_no_retry_queues() -> None:
+    worker = event_worker(MemorySink("upsert"), model=dict[str, int])
+    assert [queue.name for queue in topology_of(worker, Settings()).others] == ["events.dlq", "events.suspects"]
+
+
+@pytest.mark.parametrize("missing", ["notes", "notes.dlq", "notes.suspects", "notes.retry.5s"])
 async def test_check_names_the_queue_that_is_missing_and_makes_none(
     broker_url: str, virtual_host: str, management: Management, missing: str
 ) -> None:
-    other = {"notes": "notes.dlq", "notes.dlq": "notes"}[missing]
-    await broker.declare_queue(broker_url, other, "notes", {})
+    others = sorted({"notes", "notes.dlq", "notes.suspects", *RETRY_QUEUES} - {missing})
+    for other in others:
+        await broker.declare_queue(broker_url, other, "notes", {})
     with pytest.raises(TopologyMissing, match=f"no queue '{missing}' .*PENSTOCK_QUEUE__TOPOLOGY=declare"):
         await fails(broker_url, QueueSettings(topology="check"))
-    assert [queue["name"] for queue in management.queues(virtual_host)] == [other]
+    assert sorted(queue["name"] for queue in management.queues(virtual_host)) == others
 
 
 async def test_check_names_the_exchange_that_is_missing(broker_url: str) -> None:

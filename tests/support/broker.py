@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import aio_pika
 
+from support.wait import until
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
@@ -48,6 +50,19 @@ async def take_all(url: str, queue: str) -> list[AbstractIncomingMessage]:
             await message.ack()
             found.append(message)
     return found
+
+
+async def take_and_leave(url: str, queue: str, count: int) -> None:
+    """Consume so many messages and close the channel: they go back in order, each returned once more."""
+    taken: list[AbstractIncomingMessage] = []
+
+    async def take(message: AbstractIncomingMessage) -> None:
+        taken.append(message)
+
+    async with channel(url) as opened:
+        source = await opened.get_queue(queue)
+        await source.consume(take)
+        await until(lambda: len(taken) == count, f"{count} deliveries", 20)
 
 
 async def depth(url: str, queue: str) -> int:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from penstock.codec import Codec
-from penstock.deadletter import DeadLetters
+from penstock.deadletter.sender import DeadLetters
 from penstock.endpoints import make_failover
 from penstock.errors import SinkUnavailable
+from penstock.handover import Handover
 from penstock.kept import message_of
 from penstock.metrics import Metrics
 from penstock.outcome import WRITTEN
@@ -20,6 +21,7 @@ from penstock.sink import Endpoint, ReplicaState
 from penstock.testing import MemorySink, make_delivery
 from penstock.worker import Mode, Worker
 from support.clock import ManualClock
+from support.handing import Retries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -176,6 +178,7 @@ class Site:
         self.servers = {server.name: server for server in servers}
         self.clock = ManualClock()
         self.letters = Letters()
+        self.retries = Retries()
         self.settings = settings
         names = [*self.servers]
         places = dict(zip(names, regions.split() or [""] * len(names), strict=True))
@@ -199,7 +202,7 @@ class Site:
             self.worker,
             self.settings,
             codec=self.codec,
-            dead_letters=self.letters,
+            handover=Handover(self.letters, self.retries, self.metrics),
             clock=self.clock,
             metrics=self.metrics,
         )

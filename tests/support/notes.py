@@ -14,6 +14,7 @@ from penstock.process import WorkerProcess
 from penstock.settings import BatchSettings, BreakerSettings, RabbitMQ, RetrySettings, Settings
 from penstock.sink import Endpoint
 from penstock.testing import MemorySink
+from penstock.topology import topology_of
 from penstock.worker import Binding, Worker
 from support import broker
 from support.wait import until
@@ -160,6 +161,7 @@ async def starting(
 
 
 async def declare(url: str, arguments: Mapping[str, str | int] | None = None, name: str = "notes") -> None:
-    """The worker's exchange, queue and DLQ, made by somebody else; `arguments` are the queue's, beside its type."""
-    await broker.declare_queue(url, f"{name}.dlq", "unused", {"x-queue-type": "classic"})
+    """The worker's exchange and queues, made by somebody else; `arguments` are the work queue's, beside its type."""
+    for queue in topology_of(notes_worker(GatedSink(), name), Settings()).others:
+        await broker.declare_queue(url, queue.name, "unused", queue.arguments)
     await broker.declare_queue(url, name, name, {"x-queue-type": "quorum", **(arguments or {})})

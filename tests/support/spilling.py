@@ -12,6 +12,7 @@ from penstock.codec import Codec
 from penstock.endpoints import make_failover
 from penstock.errors import LinkError, SinkUnavailable
 from penstock.fuse import Fuse
+from penstock.ladder import ladder_of
 from penstock.metrics import Metrics
 from penstock.outcome import Poison
 from penstock.record import Record
@@ -24,6 +25,7 @@ from penstock.testing import MemorySink, make_delivery
 from penstock.worker import Worker
 from penstock.writer import Writer
 from support.clock import SteppedClock
+from support.handing import Retries, handover, suspects_of
 from support.wait import until
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
     from pamqp.commands import Basic
 
-    from penstock.deadletter import DeadLetters
     from penstock.delivery import Delivery
     from penstock.link import Link
     from penstock.outcome import Outcome, Refusal
@@ -68,10 +69,10 @@ def settings_for(folder: Path, **sections: Any) -> Settings:
     """Batches of three; a probe every PROBE seconds. `spill` is more of that section."""
     spill: Mapping[str, Any] = sections.pop("spill", {})
     sections.setdefault("fuse", FuseSettings(percent=100))
+    sections.setdefault("retry", RetrySettings(min=1, max=1, jitter=0, max_attempts=1, write_timeout=3600))
     return Settings(
         batch=BatchSettings(count=3, period=0),
         breaker=BreakerSettings(failures=1, probe_min=PROBE, probe_max=PROBE),
-        retry=RetrySettings(min=1, max=1, jitter=0, max_attempts=1, write_timeout=3600),
         spill=SpillSettings(path=str(folder), **spill),
         **sections,
     )
@@ -135,13 +136,16 @@ class Bench:
         self.letters = Letters()
         self.fuse = Fuse(self.settings.fuse)
         worker = event_worker(self.sink, model=model)
-        letters = cast("DeadLetters", self.letters)
+        self.retries = Retries()
+        leaving = handover(self.letters, self.retries, self.metrics)
         self.codec = Codec(worker, self.settings.limits)
         self.failover = make_failover(
-            worker, self.settings, codec=self.codec, dead_letters=letters, clock=self.clock, metrics=self.metrics
+            worker, self.settings, codec=self.codec, handover=leaving, clock=self.clock, metrics=self.metrics
         )
-        writer = Writer(self.failover, worker.mode, self.settings, fuse=self.fuse, clock=self.clock)
-        settler = Settler(cast("Link", None), letters, self.metrics)
+        ladder = ladder_of(worker, self.settings.retry)
+        writer = Writer(self.failover, worker.mode, self.settings, fuse=self.fuse, clock=self.clock, ladder=ladder)
+        suspects = suspects_of(worker, self.settings, self.metrics)
+        settler = Settler(cast("Link", None), leaving, suspects, self.metrics)
         drain = SpillDrain(
             self.codec,
             writer,

@@ -86,8 +86,8 @@ def _publish(session: Session, reader: Reader, path: Path) -> None:
     session.log_as_command(settings)
     files = [path] if str(path) == "-" else reader.files(path)
     total = _size(files)
-    queues = {worker: session.settings(worker.name).queue for worker in _bound_to(reader.exchange)}
-    topologies = {topology_of(worker, queue): queue.topology for worker, queue in queues.items()}
+    bound = {worker: session.settings(worker.name) for worker in _bound_to(reader.exchange)}
+    topologies = {topology_of(worker, one): one.queue.topology for worker, one in bound.items()}
     start = time.monotonic()
     reading = _Reading(reader, files)
     try:

@@ -81,7 +81,7 @@ class _Acts:
         self._depths = depths
         self._say = display.say
         self._topologies: dict[Topology, TopologyMode] = {
-            topology_of(worker, settings.queue): settings.queue.topology for worker in script.workers
+            topology_of(worker, settings): settings.queue.topology for worker in script.workers
         }
 
     async def play(self) -> Result:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp.commands import Basic
 
 from penstock.batch import Buffer, collapse
 from penstock.clock import SystemClock
 from penstock.settings import BatchSettings
 from penstock.testing import make_delivery, make_record
+
+if TYPE_CHECKING:
+    from penstock.delivery import Delivery
 
 
 def filled(count: int, body: bytes = b"x") -> Buffer:
@@ -39,6 +44,44 @@ async def test_nothing_is_waited_for_that_cannot_come() -> None:
     buffer.ahead = 2
     async with asyncio.timeout(5):
         assert len(await buffer.take(BatchSettings(count=100, period=3600))) == 2
+
+
+def returned(tag: int, returns: object, *, redelivered: bool = True) -> Delivery:
+    delivery = make_delivery(b"x", tag=tag)
+    delivery.redelivered = redelivered
+    delivery.properties = Basic.Properties(headers={"x-delivery-count": returns})
+    return delivery
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3, 4, 1000]), max_size=20), st.integers(1, 6))
+async def test_a_suspect_is_a_batch_of_its_own_in_its_turn(returns: list[int], count: int) -> None:
+    buffer = Buffer(SystemClock())
+    for tag, times in enumerate(returns):
+        buffer.put(returned(tag, times))
+    batches: list[list[int]] = []
+    async with asyncio.timeout(5):
+        while len(buffer):
+            taken = await buffer.take(BatchSettings(count=count, period=0))
+            assert len(taken) == 1 or not any(delivery.is_suspect for delivery in taken)
+            batches.append([delivery.tag for delivery in taken])
+    assert [tag for batch in batches for tag in batch] == list(range(len(returns)))
+    assert all(len(batch) <= count for batch in batches)
+    assert buffer.byte_size == 0
+
+
+async def test_nothing_is_waited_for_before_a_suspect() -> None:
+    buffer = Buffer(SystemClock())
+    buffer.put(returned(1, 3))
+    async with asyncio.timeout(5):
+        assert len(await buffer.take(BatchSettings(count=100, period=3600))) == 1
+
+
+def test_only_the_broker_makes_a_suspect() -> None:
+    assert returned(1, 3).is_suspect
+    assert not returned(1, 2).is_suspect
+    assert not returned(1, "many").is_suspect
+    # A publisher may write that header too, of a message that never came back.
+    assert not returned(1, 7, redelivered=False).is_suspect
 
 
 async def test_what_there_is_leaves_after_the_period() -> None:

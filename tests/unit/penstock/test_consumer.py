@@ -17,13 +17,13 @@ from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Poison
 from penstock.settings import BatchSettings, BreakerSettings, Limits, RetrySettings, Settings
 from penstock.settlement import Settler
 from penstock.testing import MemorySink, make_delivery, make_record
+from support.handing import Retries, handover, suspects_of
 from support.notes import notes_worker
 from support.wait import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from penstock.deadletter import DeadLetters
     from penstock.delivery import Delivery
     from penstock.link import Link
     from penstock.outcome import Outcome, Refusal
@@ -133,12 +133,19 @@ class Bench:
         self.writer = FakeWriter(self.story, errors)
         self.letters = FakeDeadLetters(self.story, refuses)
         self.metrics = Metrics("notes")
+        self.retries = Retries()
+        worker = notes_worker(MemorySink())
         link = cast("Link", self.link)
         self.consumer = Consumer(
-            Codec(notes_worker(MemorySink()), Limits()),
+            Codec(worker, Limits()),
             link,
             cast("Writer", self.writer),
-            Settler(link, cast("DeadLetters", self.letters), self.metrics),
+            Settler(
+                link,
+                handover(self.letters, self.retries, self.metrics),
+                suspects_of(worker, settings, self.metrics),
+                self.metrics,
+            ),
             fuse=Fuse(settings.fuse),
             settings=settings,
             clock=SystemClock(),

@@ -15,7 +15,6 @@ from penstock.settings import BatchSettings, FuseSettings
 from support.endpoints import Server, Site, failover_settings, nothing
 
 if TYPE_CHECKING:
-    from penstock.outcome import Refusal
     from penstock.worker import Mode
 
 POISON = Poison("constraint", "23502", "null value")
@@ -95,16 +94,25 @@ async def test_if_it_fails_the_writes_stay_and_nothing_is_forgotten() -> None:
     assert (site.active, two.taken, set(one.rows)) == ("one", [], {"a", "b"})
 
 
-@pytest.mark.parametrize("refusal", [POISON, Transient("deadlock", "40P01", "deadlock")])
-async def test_what_the_primary_refuses_for_good_is_a_dead_letter_and_holds_up_nobody(refusal: Refusal) -> None:
+async def test_what_the_primary_refuses_for_good_is_a_dead_letter_and_holds_up_nobody() -> None:
     site, one, two = site_of()
     await on_the_backup(site, one, "a", "bad", "b")
-    one.refuses = lambda record: refusal if record.natural_key == "bad" else None
+    one.refuses = lambda record: POISON if record.natural_key == "bad" else None
     await site.look()
     assert (site.active, two.taken, set(one.rows)) == ("one", [], {"a", "b"})
     [(delivery, why, key)] = site.letters.letters
-    assert (orjson.loads(delivery.body)["id"], why) == ("bad", refusal)
+    assert (orjson.loads(delivery.body)["id"], why) == ("bad", POISON)
     assert key == site.record("bad", version=1).key
+
+
+async def test_what_the_primary_cannot_take_yet_waits_in_a_retry_queue_and_holds_up_nobody() -> None:
+    site, one, two = site_of()
+    await on_the_backup(site, one, "a", "early", "b")
+    one.refuses = lambda record: Transient("foreign_key", "23503", "no") if record.natural_key == "early" else None
+    await site.look()
+    assert (site.active, two.taken, set(one.rows), site.letters.letters) == ("one", [], {"a", "b"}, [])
+    [(delivery, delay)] = site.retries.taken
+    assert (orjson.loads(delivery.body)["id"], delay) == ("early", 1000)
 
 
 async def test_without_a_dlq_it_is_not_forgotten() -> None:

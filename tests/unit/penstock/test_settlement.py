@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Outcome, Poison, Transient
-from penstock.settlement import ACK, DeadLetter, Settlement, settlement_for
+from penstock.settlement import ACK, DeadLetter, RetryLater, Settlement, settlement_for
 
 POISON = Poison("invalid", "E", "m")
 TRANSIENT = Transient("deadlock", "E", "m")
+WAITS = Transient("foreign_key", "E", "m", delay=5000)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ TRANSIENT = Transient("deadlock", "E", "m")
         (SUPERSEDED, ACK),
         (POISON, DeadLetter(POISON)),
         (TRANSIENT, DeadLetter(TRANSIENT)),
+        (WAITS, RetryLater(WAITS, 5000)),
     ],
 )
 def test_each_outcome_has_its_settlement(outcome: Outcome, settlement: Settlement) -> None:

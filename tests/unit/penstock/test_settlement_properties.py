@@ -22,6 +22,7 @@ from penstock.outcome import DUPLICATE, SPILLED, SUPERSEDED, WRITTEN, Outcome, P
 from penstock.settings import BatchSettings, Settings
 from penstock.settlement import Decided, Settler
 from support.clock import ManualClock
+from support.handing import handover, suspects_of
 from support.notes import GatedSink, notes_worker
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from aiormq.channel import Channel
 
-    from penstock.deadletter import DeadLetters
     from penstock.delivery import Delivery
     from penstock.outcome import Refusal
 
@@ -40,6 +40,7 @@ OUTCOMES: list[Outcome] = [
     SPILLED,
     Poison("invalid", "E", "m"),
     Transient("deadlock", "E", "m"),
+    Transient("foreign_key", "E", "m", delay=5000),
 ]
 
 
@@ -93,7 +94,7 @@ class FakeChannel:
 
 
 class FakeLetters:
-    """The DLQ: how often each message was confirmed there; those in `refused` are not confirmed."""
+    """The DLQ and the retry queues: how often each message was confirmed there; those in `refused` are not."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -110,6 +111,18 @@ class FakeLetters:
         self.queue.awaited.discard(int(delivery.body))
 
 
+class FakeRetries:
+    """The retry queues: confirmed, or not, as the DLQ."""
+
+    def __init__(self, letters: FakeLetters) -> None:
+        self.letters = letters
+
+    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None, delay: int) -> None:
+        assert isinstance(refusal, Transient)
+        assert delay == refusal.delay == 5000
+        await self.letters.publish(delivery, refusal, key)
+
+
 class SettlementMachine(RuleBasedStateMachine):
     """Any outcomes in any order, letters that are not confirmed, channels that are lost at any moment."""
 
@@ -118,10 +131,12 @@ class SettlementMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.metrics = Metrics("w")
         clock = ManualClock()
-        self.link = Link(notes_worker(GatedSink()), Settings(), Buffer(clock), clock, self.metrics)
+        worker, settings = notes_worker(GatedSink()), Settings()
+        self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
         self.queue = Queue()
         self.letters = FakeLetters(self.queue)
-        self.settler = Settler(self.link, cast("DeadLetters", self.letters), self.metrics)
+        leaving = handover(self.letters, FakeRetries(self.letters), self.metrics)
+        self.settler = Settler(self.link, leaving, suspects_of(worker, settings, self.metrics), self.metrics)
         self.generations = 0
         #: What a consumer has in hand, of the present generation and of those before.
         self.held: list[Delivery] = []

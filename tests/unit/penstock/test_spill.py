@@ -10,14 +10,15 @@ from pydantic import Field
 
 from penstock.clock import SystemClock
 from penstock.errors import FuseBlown, SinkUnavailable, SpillFirst
-from penstock.outcome import DUPLICATE, SPILLED, WRITTEN, Poison
+from penstock.outcome import DUPLICATE, SPILLED, WRITTEN, Poison, Transient
 from penstock.process import WorkerProcess
-from penstock.settings import FuseSettings, Settings
+from penstock.settings import FuseSettings, RetrySettings, Settings
 from penstock.testing import MemorySink
 from support.disk import full_disk
 from support.spilling import AWAY, PROBE, Bench, Event, Queue, event_worker, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from penstock.outcome import Refusal
@@ -67,6 +68,30 @@ async def test_a_batch_waits_while_older_records_are_written(tmp_path: Path) -> 
     assert bench.ids == [2, 3]
     assert bench.letters.taken == [b'{"id": 1, "name": "a"}']
     assert len(bench.letters.keys[0] or "") == 64
+
+
+async def test_a_spilled_record_that_must_wait_leaves_the_spill_once_it_is_in_a_retry_queue(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, retry=RetrySettings(min=1, max=1, jitter=0, max_attempts=3, write_timeout=3600))
+
+    def later(condition: Callable[[], bool]) -> bool:
+        bench.clock.advance(1)
+        return condition()
+
+    async with bench.running():
+        bench.down()
+        await bench.write(1)
+        await bench.write(2)
+        bench.retries.away = True
+        bench.sink.refuses = lambda record: Transient("foreign_key", "E", "m") if record.row["id"] == 1 else None
+        bench.up()
+        await bench.until(lambda: later(lambda: bench.spill.trouble != ""), "the retry is not confirmed")
+        assert bench.spill.trouble == "1 retries are not confirmed"
+        assert bench.metric("spill_records") == 1
+        bench.retries.away = False
+        await bench.until(lambda: later(lambda: bench.spill.phase == "clear"), "it is confirmed")
+    [(delivery, delay)] = bench.retries.taken
+    assert (delivery.body, delay) == (b'{"id": 1, "name": "a"}', 1000)
+    assert (bench.ids, bench.letters.taken) == ([2], [])
 
 
 async def test_what_comes_back_from_the_spill_has_the_key_it_went_with(tmp_path: Path) -> None:

@@ -43,6 +43,17 @@ class OpenHandedSink(MemorySink):
         return outcomes
 
 
+class ForgetfulSink(MemorySink):
+    """Enters no Duplicate, though it was replayed."""
+
+    async def write(self, batch: Batch) -> Sequence[Outcome]:
+        before = list(self.backup.messages[self.worker])
+        outcomes = await super().write(batch)
+        if all(outcome == DUPLICATE for outcome in outcomes):
+            self.backup.messages[self.worker][:] = before
+        return outcomes
+
+
 class EarlySink(MemorySink):
     """Enters what it may then not write."""
 
@@ -167,6 +178,7 @@ class UndeadSink(MemorySink):
         (KeylessSink, taken_contract.what_is_written_is_taken, "the messages taken"),
         (KeepingSink, taken_contract.what_is_written_is_taken, "after they were taken"),
         (OpenHandedSink, taken_contract.duplicate_is_not_taken_again, "Duplicates"),
+        (ForgetfulSink, taken_contract.replayed_duplicate_is_taken_again, "one was replayed"),
         (EarlySink, taken_contract.refused_batch_leaves_nothing_taken, "refused batch"),
         (IndifferentSink, taken_contract.primary_takes_nothing, "primary wrote"),
         (StackSink, taken_contract.pages_come_in_the_order_written, "pages"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pamqp.commands import Basic
 
 from penstock.breaker import Breaker
 from penstock.errors import BatchError, ConnectionLost, FuseBlown, SinkUnavailable
 from penstock.failover import Failover
 from penstock.fuse import Fuse
+from penstock.ladder import ATTEMPTS_HEADER, Ladder
 from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Poison, Transient
 from penstock.settings import BreakerSettings, FuseSettings, RetrySettings, Settings
@@ -22,6 +24,7 @@ from penstock.target import Target
 from penstock.testing import MemorySink, make_record
 from penstock.writer import Writer
 from support.clock import ManualClock
+from support.spilling import event_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +48,7 @@ class Bench:
     mode: Mode = "upsert"
     settings: Settings = SETTINGS
     clock: ManualClock = field(default_factory=ManualClock)
+    has_ladder: bool = False
 
     def __post_init__(self) -> None:
         metrics = Metrics("w")
@@ -55,7 +59,19 @@ class Bench:
             self.sink, endpoint, self.settings, breaker=self.breaker, clock=self.clock, metrics=metrics
         )
         self.failover = Failover((self.target,), self.settings, clock=self.clock, metrics=metrics)
-        self.writer = Writer(self.failover, self.mode, self.settings, fuse=self.fuse, clock=self.clock)
+        self.survivals = 0
+        self.writer = Writer(
+            self.failover,
+            self.mode,
+            self.settings,
+            fuse=self.fuse,
+            clock=self.clock,
+            ladder=Ladder(event_worker(self.sink), self.settings.retry) if self.has_ladder else None,
+            survived=self.survived,
+        )
+
+    async def survived(self) -> None:
+        self.survivals += 1
 
     async def write(self, records: Sequence[Record], refused: Sequence[Poison] = ()) -> list[Outcome]:
         await self.failover.open()
@@ -132,6 +148,63 @@ async def test_one_that_waits_is_written_when_its_turn_comes() -> None:
 
     bench = Bench(MemorySink(refuses=refuses))
     assert await bench.write(records("a", "b", "c")) == [WRITTEN, WRITTEN, WRITTEN]
+
+
+class Never(MemorySink):
+    """Refuses one record for a passing reason, always. `turns` counts how often it was asked to write that."""
+
+    def __init__(self, name: str, mode: Mode = "upsert") -> None:
+        super().__init__(mode)
+        self.name = name
+        self.turns = 0
+
+    async def write(self, batch: Batch) -> Sequence[Outcome]:
+        if any(record.natural_key == self.name for record in batch.records):
+            self.turns += 1
+            raise BatchError(TRANSIENT)
+        return await super().write(batch)
+
+
+def waits(delay: int) -> Transient:
+    return replace(TRANSIENT, delay=delay)
+
+
+async def test_a_record_that_may_be_late_gets_three_turns_and_then_waits_in_a_retry_queue() -> None:
+    sink = Never("b")
+    bench = Bench(sink, has_ladder=True)
+    assert await bench.write([make_record({}, "b", version=1)]) == [waits(1000)]
+    assert sink.turns == 3
+    # What the sink has answered ends no process: that is said before each wait.
+    assert bench.survivals == len(bench.clock.slept) == 2
+
+
+async def test_in_a_batch_the_turns_of_the_batch_are_its_own() -> None:
+    bench = Bench(Never("b"), has_ladder=True)
+    batch = [make_record({}, name, version=1) for name in "abcd"]
+    assert await bench.write(batch) == [WRITTEN, waits(1000), WRITTEN, WRITTEN]
+    assert len(bench.clock.slept) == 2
+
+
+async def test_events_may_be_late_and_a_state_without_a_version_may_not() -> None:
+    assert await Bench(Never("a", "append"), "append", has_ladder=True).write(records("a")) == [waits(1000)]
+    bench = Bench(Never("a"), has_ladder=True)
+    assert await bench.write(records("a")) == [TRANSIENT]
+    assert len(bench.clock.slept) == SETTINGS.retry.max_attempts - 1
+
+
+async def test_after_its_last_attempt_it_has_no_delay_and_counts_for_the_fuse() -> None:
+    def tried(name: str, attempts: int) -> Record:
+        record = make_record({}, name, version=1)
+        record.delivery.properties = Basic.Properties(headers={ATTEMPTS_HEADER: attempts})
+        return record
+
+    settings = SETTINGS.model_copy(update={"fuse": FuseSettings(window=10, percent=20)})
+    sink = MemorySink(refuses=lambda _: TRANSIENT)
+    bench = Bench(sink, settings=settings, has_ladder=True)
+    assert await bench.write([tried(name, 6) for name in "abcdefgh"]) == [waits(600_000)] * 8
+    assert await bench.write([tried(name, 7) for name in "ab"]) == [TRANSIENT] * 2
+    with pytest.raises(FuseBlown):
+        await bench.write([tried(name, 7) for name in "abc"])
 
 
 async def test_a_cancellation_that_slips_out_of_a_driver_is_an_outage() -> None:

@@ -1,0 +1,84 @@
+"""A record that ends the process of its worker is found, alone, and takes no neighbour with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock.drill.installation import Installation
+from penstock.drill.servers.management import Management
+from penstock.drill.servers.wait import wait_until
+from support import broker, stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from penstock.drill.servers import Server
+
+WORKER = "shop-parcels"
+#: How often the worker may die over one message alone, as these tests set it.
+DEATHS = 3
+
+
+@pytest.fixture(params=["rabbitmq", "rabbitmq4"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """RabbitMQ 3.10 and 4.0, in a virtual host of the test's own."""
+    server: Server = request.getfixturevalue(request.param)
+    with Management(server.address) as management, management.virtual_host() as virtual_host:
+        yield server.address.within(virtual_host)
+
+
+@pytest.fixture
+def shop(outside_python: str, url: str, postgres_url: str) -> Installation:
+    found = Installation({"RABBITMQ_URL": url, "POSTGRES_URL": postgres_url}, outside_python)
+    found.drain(WORKER)
+    return found.with_settings(queue__max_deliveries=DEATHS)
+
+
+def parcel(number: int, **fields: bool) -> tuple[str, dict[str, int]]:
+    return "parcel", {"number": number, **fields}
+
+
+async def test_a_record_that_ends_the_process_is_dead_lettered_after_as_many_deaths_alone(
+    shop: Installation, url: str, postgres_url: str
+) -> None:
+    bad = 250
+    await broker.publish(url, "shop", [parcel(number, explosive=number == bad) for number in range(500)])
+    deaths = 0
+    while True:
+        with shop.start("run", WORKER, "--drain") as worker:
+            code = worker.wait(120)
+            if code == 0:
+                break
+            assert code == 70, worker.output()
+            deaths += 1
+            assert deaths <= 3 + DEATHS, "it is found"
+    # Three times among the others, then as often alone as it may.
+    assert deaths == 3 + DEATHS
+    assert await stores.rows(postgres_url, "parcels") == 499
+    [letter] = await broker.take_all(url, f"{WORKER}.dlq")
+    assert json.loads(letter.body)["number"] == bad
+    assert letter.headers["penstock-error-reason"] == "worker_died"
+    assert f"died {DEATHS} times" in str(letter.headers["penstock-error-message"])
+    assert await broker.depth(url, WORKER) == 0
+    assert await broker.depth(url, f"{WORKER}.suspects") == 0
+
+
+async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, url: str, postgres_url: str) -> None:
+    """Small batches that cannot be written, so that each kill finds some held, and later ones find suspects."""
+    chance = random.Random(6)
+    await broker.publish(url, "shop", [parcel(number) for number in range(2000)])
+    slow = shop.with_settings(batch__count=20, queue__prefetch=100)
+    for _ in range(10):
+        with slow.start("run", WORKER) as worker:
+            wait_until(lambda running=worker: running.metric("penstock_received_messages_total") > 0, 60, "a delivery")
+            await asyncio.sleep(chance.uniform(0, 0.3))
+            worker.kill()
+    counts = shop.drain(WORKER)[WORKER]
+    assert counts["dead_lettered"] == 0
+    assert await stores.rows(postgres_url, "parcels") == 2000
+    assert await broker.depth(url, f"{WORKER}.dlq") == 0
