@@ -3,6 +3,7 @@
 PenstockError
 ├── UsageError             the caller or the settings are wrong; the message names what and how to mend it (exit code 2)
 │   └── SettingsError
+├── LetterRefused          an edited dead letter is not as its worker's model wants it, or its letter is gone
 ├── TopologyError          the broker's queues or exchanges are not as the worker needs them
 │   └── TopologyMissing    one of them does not exist
 ├── LinkError              the broker cannot be reached or the channel is gone
@@ -44,6 +45,10 @@ class UsageError(PenstockError):
 
 class SettingsError(UsageError):
     """A setting is unknown, missing or has a value that cannot be used."""
+
+
+class LetterRefused(PenstockError):
+    """An edited letter cannot take the place of the one that was read; that one is as it was."""
 
 
 class TopologyError(PenstockError):

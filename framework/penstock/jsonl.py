@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -34,16 +34,22 @@ class JsonLines:
 
     def read(self, stream: BinaryIO, name: str) -> Iterator[Outgoing]:
         """One message a line, without its line end. Raises UsageError, naming file and line, on what is not JSON."""
-        number = 0
-        while line := stream.readline(LONGEST_LINE):
-            number += 1
-            if len(line) == LONGEST_LINE:
-                raise UsageError(f"{name}, line {number}: longer than the {LONGEST_LINE} bytes RabbitMQ takes")
-            body = line.rstrip(b"\r\n")
-            if not body.strip():
-                continue
-            try:
-                orjson.loads(body)
-            except orjson.JSONDecodeError as error:
-                raise UsageError(f"{name}, line {number}: not JSON: {error}") from error
-            yield Outgoing(self.exchange, self.routing_key, body)
+        for _, line, _ in json_lines(stream, name):
+            yield Outgoing(self.exchange, self.routing_key, line)
+
+
+def json_lines(stream: BinaryIO, name: str) -> Iterator[tuple[int, bytes, Any]]:
+    """The lines that are not blank: number, line without its end, what it says. Raises UsageError as `read` does."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise UsageError(f"{name}, line {number}: longer than the {LONGEST_LINE} bytes RabbitMQ takes")
+        body = line.rstrip(b"\r\n")
+        if not body.strip():
+            continue
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise UsageError(f"{name}, line {number}: not JSON: {error}") from error
+        yield number, body, document

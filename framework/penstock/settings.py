@@ -142,6 +142,8 @@ class QueueSettings(Section):
     topology: Literal["declare", "check", "none"] = "declare"
     delivery_limit: int = Field(1000, ge=1)
     prefetch: int = Field(1000, ge=1, le=65_535)
+    #: How often the worker may die while it tries a suspect alone, before that is a dead letter.
+    max_deliveries: int = Field(5, ge=1)
     #: How often the consumer is looked after, in seconds.
     watchdog: float = Field(30, gt=0)
 
@@ -176,18 +178,26 @@ class BreakerSettings(Section):
 
 
 class RetrySettings(Section):
-    """Delays between tries: doubled from `min` to `max` seconds, ± `jitter` of it."""
+    """Delays between tries: doubled from `min` to `max` seconds, ± `jitter` of it.
+
+    Records that may be late wait in retry queues: `later_min` seconds after the first failed attempt, then each time
+    `later_factor` as long, at most `later_max`. Each delay is a queue; taken when the worker starts.
+    """
 
     min: float = Field(0.5, gt=0)
     max: float = Field(30, gt=0)
     jitter: float = Field(0.25, ge=0, le=1)
-    #: Turns a record gets whose failure is Transient, before it is a dead letter.
+    #: Attempts a record gets whose failure is Transient, before it is a dead letter; in place each is one turn.
     max_attempts: int = Field(8, ge=1)
+    later_min: float = Field(1, ge=0.001)
+    later_factor: float = Field(5, ge=2)
+    later_max: float = Field(600, ge=0.001, le=604_800)
     write_timeout: float = Field(30, gt=0)
 
     @model_validator(mode="after")
     def _delay_in_order(self) -> Self:
         _ordered(self, "min", "max")
+        _ordered(self, "later_min", "later_max")
         return self
 
 
@@ -240,6 +250,16 @@ class OutboxSettings(Section):
     age: float = Field(7 * 24 * 3600, gt=0)
 
 
+class DeadLetterSettings(Section):
+    """What `penstock dlq` may do: a letter that was replayed `replays` times and came back stays, unless forced.
+
+    `audit` is a file that gets a line of JSON before and after each change of a DLQ by hand; None: the log alone.
+    """
+
+    replays: int = Field(3, ge=1)
+    audit: str | None = None
+
+
 class FuseSettings(Section):
     """The worker pauses when more than `percent` of the last `window` records were refused; 100 switches it off."""
 
@@ -276,6 +296,7 @@ class Settings(Section):
     spill: SpillSettings = SpillSettings()
     transaction: TransactionSettings = TransactionSettings()
     outbox: OutboxSettings = OutboxSettings()
+    dlq: DeadLetterSettings = DeadLetterSettings()
     fuse: FuseSettings = FuseSettings()
     http: Http = Http()
     log: Log = Log()

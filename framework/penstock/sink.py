@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     from penstock.message import Message
     from penstock.outcome import Outcome
-    from penstock.record import Batch
+    from penstock.record import Batch, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +88,15 @@ class Reconcilable(Protocol):
 
         Waits for the lock in bounded time. A block that ends without an error has them forgotten, in the
         transaction that locked them; any other end leaves them. Raises SinkUnavailable.
+        """
+
+
+@runtime_checkable
+class LastWritten(Protocol):
+    """A sink that knows when it wrote a row: what a replay asks, so that an old letter does not undo a newer record."""
+
+    async def last_written(self, record: Record) -> datetime | None:
+        """When the row of this record's natural key was last written, UTC; of an event, when this very event was.
+
+        None where it never was. Changes nothing. Raises BatchError where the sink refuses the row, SinkUnavailable.
         """

@@ -6,12 +6,13 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from penstock.deadletter.letter import REPLAYS_HEADER, count
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.kept import message_of
 from penstock.message import from_payload, to_payload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from penstock.message import Message
@@ -31,6 +32,19 @@ class Entry(NamedTuple):
 
     position: int
     payload: bytes
+
+
+def to_enter(records: Sequence[Record], written: Container[int]) -> list[Record]:
+    """The records that are entered, in their order: those at the positions `written`, and all that were replayed.
+
+    What is a Duplicate at the backup was entered when it was written there. A replayed record may be one that the
+    primary was given since, and refused: the backup holds it and the primary never had it (decision 0018).
+    """
+    return [record for position, record in enumerate(records) if position in written or _was_replayed(record)]
+
+
+def _was_replayed(record: Record) -> bool:
+    return count(record.delivery.headers.get(REPLAYS_HEADER)) > 0
 
 
 def payloads_of(records: Iterable[Record]) -> list[bytes]:

@@ -119,8 +119,8 @@ class MemorySink:
         outcomes = [WRITTEN if take(record) else DUPLICATE for record in batch.records]
         self.batches.append(batch)
         if endpoint.records_taken:
-            written = [record for record, outcome in zip(batch.records, outcomes, strict=True) if outcome == WRITTEN]
-            self.backup.messages[self.worker] += map(message_of, written)
+            written = {position for position, outcome in enumerate(outcomes) if outcome == WRITTEN}
+            self.backup.messages[self.worker] += map(message_of, taken.to_enter(batch.records, written))
         return outcomes
 
     @asynccontextmanager

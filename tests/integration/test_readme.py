@@ -18,7 +18,8 @@ import pytest
 
 from penstock.drill.servers.wait import wait_until
 from penstock.embedded.ports import free_ports
-from support import stores
+from support import pages, stores
+from support.pages import shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,28 +31,12 @@ INHERITED = ("PATH", "LANG", "TMPDIR", "SSL_CERT_FILE", "PIP_CERT", "UV_CACHE_DI
 
 def blocks(language: str) -> list[str]:
     """The code blocks of README.md in one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return pages.blocks(ROOT / "README.md", language)
 
 
 def block(language: str, holding: str) -> str:
     [found] = [one for one in blocks(language) if holding in one]
     return found
-
-
-def shell(script: str, folder: Path, environment: Mapping[str, str], seconds: float = 300) -> str:
-    """Run lines in a shell as a user would, stopping at the first that fails; standard output."""
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert result.returncode == 0, f"{script}\n{result.stdout}{result.stderr}"
-    return result.stdout
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.outcome import DUPLICATE, WRITTEN, Duplicate, Poison, Written
 from penstock.stores.neo4j import Pool
+from penstock.taken import to_enter
 from penstock_workers.graph import taken
 from penstock_workers.graph.check import fault
 from penstock_workers.graph.pattern import HASH, VERSION
@@ -104,9 +104,8 @@ class GraphSink:
                     if kind in turn:
                         await self._write_kind(transaction, kind, turn[kind], outcomes)
             if self._records_taken:
-                # What is a Duplicate here was entered when it was written here (decision 0018).
-                written = list(compress(batch.records, (outcome == WRITTEN for outcome in outcomes)))
-                await taken.enter(transaction, self._application_name, written)
+                written = {position for position, outcome in enumerate(outcomes) if outcome == WRITTEN}
+                await taken.enter(transaction, self._application_name, to_enter(batch.records, written))
         self.counters.update(transaction.counters)
         return outcomes
 

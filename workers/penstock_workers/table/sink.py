@@ -11,13 +11,23 @@ from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.stores.postgres import Pool
 from penstock.stores.postgres_replica import replica_state
 from penstock.stores.postgres_server import server_state
+from penstock.taken import to_enter
 from penstock_workers.table import taken
 from penstock_workers.table.plan import check, steps
-from penstock_workers.table.statements import append, create_events, create_states, quote, template, upsert
+from penstock_workers.table.statements import (
+    append,
+    create_events,
+    create_states,
+    last_written,
+    quote,
+    template,
+    upsert,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     from penstock.message import Message
     from penstock.outcome import Outcome
@@ -103,8 +113,7 @@ class TableSink:
             else:
                 written = await self._upsert(connection, records)
             if self._records_taken:
-                # What is a Duplicate here was entered when it was written here (decision 0018).
-                await taken.enter(connection, self._worker.name, [records[position] for position in sorted(written)])
+                await taken.enter(connection, self._worker.name, to_enter(records, written))
         return [WRITTEN if position in written else DUPLICATE for position in range(len(records))]
 
     async def ping(self) -> None:
@@ -120,6 +129,19 @@ class TableSink:
     def taken(self, limit: int) -> AbstractAsyncContextManager[Sequence[Message]]:
         """The first messages taken, as Reconcilable.taken says; the block may last as long as it likes."""
         return taken.page(self._open_pool(), self._worker.name, limit, self._settings.retry.write_timeout)
+
+    async def last_written(self, record: Record) -> datetime | None:
+        """When the record's row was last written, or in mode `append` its event; as LastWritten says."""
+        check((record,), self._tables)
+        async with self._open_pool().transaction(self._settings.retry.write_timeout) as connection:
+            if self._worker.mode == "append":
+                found = await connection.fetchval(template("ledger_written"), self._worker.name, record.key)
+            else:
+                table = self._tables[record.row.table]
+                key = [record.row.values[column] for column in table.key]
+                found = await connection.fetchval(last_written(table), *key)
+        written: datetime | None = found
+        return written
 
     async def replica_state(self) -> ReplicaState:
         """Ask the server what it is, within 5 s. Raises SinkUnavailable."""

@@ -100,6 +100,16 @@ def append(table: Table) -> str:
     )
 
 
+@lru_cache(maxsize=COMPOSED)
+def last_written(table: Table) -> str:
+    """The SELECT of when a row was last written; its parameters are the values of the key's columns, in their order."""
+    conditions = [
+        f"{quote(column)} = ${number}::{parameter_type(table.columns[column])}"
+        for number, column in enumerate(table.key, 1)
+    ]
+    return fill("last_written", table=quote(table.name), conditions="\n  AND ".join(conditions))
+
+
 def _quoted(columns: Iterable[str]) -> str:
     return ", ".join(map(quote, columns))
 

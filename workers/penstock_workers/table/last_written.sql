@@ -1,0 +1,3 @@
+SELECT updated_at
+FROM {table}
+WHERE {conditions}
