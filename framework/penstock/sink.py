@@ -88,3 +88,11 @@ class Reconcilable(Protocol):
         Waits for the lock in bounded time. A block that ends without an error has them forgotten, in the
         transaction that locked them; any other end leaves them. Raises SinkUnavailable.
         """
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A sink whose server is slow at first: while an endpoint stands by, it is made ready for the writes to come."""
+
+    async def warm(self) -> None:
+        """Have the server plan what `write` sends, in bounded time, and change nothing. Raises SinkUnavailable."""
