@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,9 +20,11 @@ from penstock.drill.lanes import Lanes
 from penstock.drill.looks import cypher, sql
 from penstock.drill.registry import ALL
 from penstock.drill.report import json_line
-from penstock.drill.scene import Scene
+from penstock.drill.scene import WORKERS, Scene
 from penstock.drill.scenes.delivery_limit import FEW
 from penstock.drill.servers import Unavailable
+from penstock.drill.servers.daemon import descendants, lives
+from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,3 +119,31 @@ def test_what_a_sink_lacks_or_holds_twice_shows(grounds: Grounds) -> None:
         assert (tally.lost, tally.more["newest"]) == (2, False)
         asyncio.run(cypher(scene.neo4j_url, "MATCH (message:DrillMessage {id: 'change-4'}) DETACH DELETE message"))
         assert scene.tally().lost == 3
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgres
+@pytest.mark.neo4j
+def test_an_interrupted_run_leaves_nothing_behind(grounds: Grounds) -> None:
+    del grounds  # Only that the servers are to be had.
+    command = [sys.executable, "-m", "penstock", "drill", "--quick", "sink-frozen", "broker-stopped"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        started: set[int] = set()
+
+        def has_workers() -> bool:
+            started.update(descendants(run.pid))
+            return sum(_is_worker(pid) for pid in descendants(run.pid)) >= len(WORKERS)
+
+        wait_until(has_workers, 120, "the workers of a drill run")
+        run.send_signal(signal.SIGTERM)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGTERM
+    assert told == "penstock: interrupted: what this command has started is ended\n"
+    assert [pid for pid in started if lives(pid)] == []
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"\0run\0drill-" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
