@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 #: The largest prefetch the protocol can say.
 LARGEST_PREFETCH = 65_535
+#: A consumer for which nothing has come for so long has nothing on its way; and how long that is waited for. Seconds.
+QUIET = 0.03
+LONGEST_UNQUIET = 1.0
 
 
 class Link:
@@ -215,12 +218,28 @@ class Link:
                 return
             try:
                 if self.paused_for and current.consumer_tag is not None:
+                    await self._quiet(current)
                     await current.cancel()
                 elif not self.paused_for and current.consumer_tag is None:
                     await self._consume(current)
             except LinkError as error:
                 current.end(str(error))
             self._metrics.consuming.set(int(self.consuming))
+
+    async def _quiet(self, current: Generation) -> None:
+        """Wait until nothing is on its way from the broker: a cancel would send it back (decision 0026)."""
+        most = 2 * self.settings.limits.held_bytes
+        deadline = self._clock.monotonic() + LONGEST_UNQUIET
+        seen = -1
+        while (
+            not current.ended.is_set()
+            and seen != current.received
+            and self.held < self.buffer.ahead
+            and current.held_bytes < most
+            and self._clock.monotonic() < deadline
+        ):
+            seen = current.received
+            await self._clock.sleep(QUIET)
 
     async def _consume(self, current: Generation) -> None:
         # Prefetch is per consumer; a change takes effect on the next one.
@@ -273,7 +292,9 @@ class Link:
         if current is None or not mine:
             return 0
         try:
-            sent = await current.acknowledge(mine)
+            # Not while the consumer is being cancelled: an ack has the broker send more.
+            async with self._switching:
+                sent = await current.acknowledge(mine)
         except LinkError as error:
             current.end(str(error))
             return 0

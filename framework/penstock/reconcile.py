@@ -17,7 +17,7 @@ from penstock.outcome import Poison
 from penstock.record import Record
 from penstock.settlement import DeadLetter, RetryLater, settlement_for
 from penstock.sink import Reconcilable, Sink
-from penstock.target import outages_only
+from penstock.target import outages_only, warm
 from penstock.writer import Writer
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ class Reconciler:
                 await self._source.open(self._backup)
             async with outages_only(self._backup.name, None):
                 await self._source.prepare()
+            # It may have to take the writes at any moment.
+            await warm(self._source, self._backup.name, self._settings.retry.write_timeout)
             self._opened = True
 
     async def _page(self) -> int:

@@ -100,3 +100,11 @@ class LastWritten(Protocol):
 
         None where it never was. Changes nothing. Raises BatchError where the sink refuses the row, SinkUnavailable.
         """
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A sink whose server is slow at first: while an endpoint stands by, it is made ready for the writes to come."""
+
+    async def warm(self) -> None:
+        """Have the server plan what `write` sends, in bounded time, and change nothing. Raises SinkUnavailable."""

@@ -13,6 +13,7 @@ from penstock.errors import BatchError, ConnectionLost, NotEligible, SinkUnavail
 from penstock.pools import PoolWatch
 from penstock.record import Batch
 from penstock.retry import backoff
+from penstock.sink import Warmable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -99,9 +100,10 @@ class Target:
             await self._ping()
 
     async def probe(self) -> None:
-        """Connect unless it is connected, have it answer and say whether it may be written. Prepares nothing.
+        """Connect unless it is connected, have it answer and say whether it may be written. Prepares no tables.
 
-        Raises SinkUnavailable; the next probe then connects anew. Raises NotEligible.
+        A server that is slow at first is warmed: writes may soon come. Raises SinkUnavailable; the next probe then
+        connects anew. Raises NotEligible.
         """
         async with self._turn:
             try:
@@ -109,6 +111,7 @@ class Target:
                     await self._connect()
                 await self._ping()
                 await self._be_admitted()
+                await warm(self.sink, self.name, self.settings.retry.write_timeout)
             except NotEligible:
                 raise
             except SinkUnavailable:
@@ -197,6 +200,13 @@ class Target:
                 raise
         else:
             await self._clock.sleep(backoff(failures, self.settings.retry, self._clock))
+
+
+async def warm(sink: Sink, endpoint: str, seconds: float) -> None:
+    """Make an endpoint's server ready for the first write, where its sink knows how. Raises SinkUnavailable."""
+    if isinstance(sink, Warmable):
+        async with outages_only(endpoint, seconds):
+            await sink.warm()
 
 
 @asynccontextmanager

@@ -80,6 +80,15 @@ async def test_the_same_records_again_change_nothing(sink: GraphSink) -> None:
     assert sink.counters == first
 
 
+async def test_to_warm_it_changes_nothing(sink: GraphSink, store: Store) -> None:
+    rows = collection(dice(3), 20).values()
+    await put_all(sink, rows, 20)
+    counters = sink.counters.copy()
+    await sink.warm()
+    assert sink.counters == counters
+    await store.holds(MUSIC, rows)
+
+
 async def test_the_pool_and_how_long_a_read_takes_are_shown(sink: GraphSink) -> None:
     before = sink.pool_state()
     server = await sink.server_state()

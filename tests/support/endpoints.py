@@ -59,6 +59,7 @@ class Server:
         self.taken: list[Message] = []
         self.opens = 0
         self.writes = 0
+        self.warmed = 0
         self.locked = False
         #: The timeline it told of last.
         self.told = 0
@@ -117,6 +118,9 @@ class ServedSink:
 
     async def ping(self) -> None:
         self.server.answer()
+
+    async def warm(self) -> None:
+        self.server.warmed += 1
 
     async def close(self) -> None:
         if self._endpoint is not None:

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from penstock.cli.session import Session
     from penstock.drill.definition import Drill, Scale
 
+#: Drills at a time: with more of them two cores are busy all the time, and the limits of time mean nothing.
+LANES = 2
+
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Drills; all of them if none.")]
 List = Annotated[bool, typer.Option("--list", help="Print the names of all drills and what each does; run none.")]
 Quick = Annotated[
     bool, typer.Option("--quick", envvar="QUICK", help="2,000 messages a drill, and faults a tenth as long.")
 ]
 Messages = Annotated[int | None, typer.Option("--messages", min=200, help="Messages of each drill (else 20,000).")]
+Side = Annotated[
+    int | None,
+    typer.Option("--lanes", envvar="LANES", min=1, help="Drills side by side, each lane with servers of its own (2)."),
+]
 
 
 def drill(
@@ -31,13 +38,14 @@ def drill(
     list_only: List = False,
     quick: Quick = False,
     messages: Messages = None,
+    lanes: Side = None,
 ) -> None:
     """Break servers under load on purpose, and count in the sinks what was lost: nothing is.
 
     It starts a RabbitMQ, a PostgreSQL and a Neo4j of its own (in Docker, or those
     installed here), stops, kills, freezes and cuts them off, and ends them afterwards;
-    your settings and servers stay as they are. The last line on standard output is
-    the result as JSON.
+    your settings and servers stay as they are. Two drills run at a time: most wait for
+    a server. The last line on standard output is the result as JSON.
 
     \b
     Examples:
@@ -57,7 +65,7 @@ def drill(
     if list_only:
         show_table(("drill", "what is done"), ((one.name, one.title) for one in drills))
         return
-    _run(drills, scale)
+    _run(drills, scale, min(lanes or LANES, len(drills)))
 
 
 def _asked(names: Sequence[str], messages: int | None, *, quick: bool) -> tuple[list[Drill], Scale]:
@@ -72,14 +80,15 @@ def _asked(names: Sequence[str], messages: int | None, *, quick: bool) -> tuple[
     return find(names), Scale(messages or usual.messages, usual.time)
 
 
-def _run(drills: Sequence[Drill], scale: Scale) -> None:
-    from penstock.drill.report import good, json_line  # noqa: PLC0415 - see _asked
+def _run(drills: Sequence[Drill], scale: Scale, lanes: int) -> None:
+    from penstock.drill.lanes import Lanes  # noqa: PLC0415 - see _asked
+    from penstock.drill.report import good, json_line  # noqa: PLC0415
     from penstock.drill.runner import run  # noqa: PLC0415
 
     interrupt = Interrupt()
     try:
         with interrupt.watched():
-            results = run(drills, scale, typer.echo)
+            results = Lanes(lanes, scale, typer.echo).run(drills) if lanes > 1 else run(drills, scale, typer.echo)
     except KeyboardInterrupt:
         typer.echo("penstock: interrupted: what this command has started is ended", err=True)
         raise typer.Exit(128 + interrupt.number) from None  # as shells tell the end by a signal

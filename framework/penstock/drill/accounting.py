@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from penstock.drill.looks import cypher, sql
-from penstock.drill.workload import KEYS, message_id, newest
+from penstock.drill.workload import message_id, newest, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -25,13 +25,15 @@ class Found:
     """What one sink holds of the safe messages. Ids of messages; `not_newest` are keys with an older version or none.
 
     duplicated: rows beyond one an id, or of something else than their key and version say. in_order: each key's
-    versions were written one after the other; None where the sink does not tell.
+    versions were written one after the other; overtaken: messages of any key that were written after one published
+    later. None where the sink does not tell.
     """
 
     ids: frozenset[str]
     not_newest: frozenset[int] = frozenset()
     duplicated: int = 0
     in_order: bool | None = None
+    overtaken: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,16 @@ def of_ledger(rows: Iterable[Sequence[Any]]) -> Found:
     times: Counter[str] = Counter()
     reached: dict[int, int] = {}
     in_order = True
+    last = overtaken = 0
     for id_, key, version in rows:
         times[id_] += 1
         in_order &= version >= reached.get(key, 0)
         reached[key] = version
-    return Found(frozenset(times), duplicated=times.total() - len(times), in_order=in_order)
+        number = number_of(key, version)
+        overtaken += number < last
+        last = max(last, number)
+    beyond = times.total() - len(times)
+    return Found(frozenset(times), duplicated=beyond, in_order=in_order, overtaken=overtaken)
 
 
 def of_table(rows: Iterable[Sequence[Any]], safe: Collection[int]) -> Found:
@@ -94,6 +101,6 @@ def _of_keys(rows: Sequence[tuple[int, int, list[str]]], safe: Collection[int]) 
     wanted = newest(safe)
     stored = {key: version for key, version, _ in rows}
     behind = frozenset(key for key, version in wanted.items() if stored.get(key, 0) < version)
-    wrong = sum(ids != [message_id((version - 1) * KEYS + key)] for key, version, ids in rows)
+    wrong = sum(ids != [message_id(number_of(key, version))] for key, version, ids in rows)
     ids = frozenset(id_ for _, _, tied in rows for id_ in tied)
     return Found(ids, behind, wrong + len(rows) - len(stored))

@@ -31,6 +31,7 @@ class PostgresLook:
         """Ask; a connection that failed is opened anew the next time. Raises what the driver raises."""
         try:
             if self._connection is None:
+                await greeted(Address(self._url))
                 self._connection = await asyncpg.connect(self._url, timeout=CONNECT_LIMIT)
             return int(await self._connection.fetchval(self._statement, *self._values))
         except BaseException:
@@ -57,6 +58,7 @@ class Neo4jLook:
         """Ask; a connection that failed is opened anew the next time. Raises what the driver raises."""
         try:
             if self._driver is None:
+                await greeted(self._address)
                 login = (self._address.username, self._address.password)
                 where = self._address.without_login
                 self._driver = AsyncGraphDatabase.driver(
@@ -74,6 +76,13 @@ class Neo4jLook:
         driver, self._driver = self._driver, None
         if driver is not None:
             await driver.close()
+
+
+async def greeted(address: Address) -> None:
+    """Connect and leave: a server that is away is found out for less than what a driver takes. Raises OSError."""
+    async with asyncio.timeout(CONNECT_LIMIT):
+        _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.close()
 
 
 class RabbitLook:

@@ -9,13 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from penstock import Publisher
 from penstock.drill.workload import EXCHANGE, ROUTING_KEY, body, message_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Publishes under way at one time.
 CALLERS = 50
@@ -26,17 +22,24 @@ async def main(numbers: range, seconds: float) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     waiting = iter(numbers)
+    # Whoever waits for the time of a number has the others wait behind it: it is published before theirs.
+    turn = asyncio.Lock()
 
-    async def go_on(publisher: Publisher, waiting: Iterator[int]) -> None:
-        for number in waiting:
-            due = start + seconds * (number - numbers.start) / len(numbers)
-            if (ahead := due - loop.time()) > 0:
-                await asyncio.sleep(ahead)
+    async def due() -> int | None:
+        async with turn:
+            number = next(waiting, None)
+            if number is not None:
+                ahead = start + seconds * (number - numbers.start) / len(numbers) - loop.time()
+                await asyncio.sleep(max(0.0, ahead))
+            return number
+
+    async def go_on(publisher: Publisher) -> None:
+        while (number := await due()) is not None:
             await publisher.publish(EXCHANGE, ROUTING_KEY, body(number), key=message_id(number))
             os.write(1, b"%d\n" % number)
 
     async with Publisher() as publisher:
-        await asyncio.gather(*(go_on(publisher, waiting) for _ in range(CALLERS)))
+        await asyncio.gather(*(go_on(publisher) for _ in range(CALLERS)))
         await publisher.flush()
 
 

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from penstock.drill.definition import Drill
 
-#: In the order in which they run.
+#: In the order in which they run: the longest first, so that no lane is left alone with one at the end.
 ALL: tuple[Drill, ...] = (
+    *failover.DRILLS,
+    *spills.DRILLS,
     *sinks.DRILLS,
     *brokers.DRILLS,
     *network.DRILLS,
     *delivery_limit.DRILLS,
     *kills.DRILLS,
-    *failover.DRILLS,
     *failover_replica.DRILLS,
-    *spills.DRILLS,
     *publishers.DRILLS,
 )
 

@@ -21,20 +21,23 @@ def run(drills: Sequence[Drill], scale: Scale, say: Callable[[str], None]) -> di
 
     `say` prints a line for people.
     """
-    results: dict[str, Result] = {}
     with Grounds() as grounds:
-        for drill in drills:
-            say(f"{drill.name}: {drill.title}")
-            started = time.monotonic()
-            results[drill.name] = run_one(drill, grounds, scale, say)
-            say(f"{line(drill.name, results[drill.name])} ({time.monotonic() - started:.0f} s)")
-    return results
+        return {drill.name: told(drill, say, lambda one: run_one(one, grounds, scale, say)) for drill in drills}
 
 
 def run_one(drill: Drill, grounds: Grounds, scale: Scale, say: Callable[[str], None]) -> Result:
     """Run one drill: what it found, or why it came to no end, in one line."""
     try:
-        with Scene(grounds, scale, lambda text: say(f"  {text}")) as scene:
+        with Scene(grounds, scale, lambda text: say(f"  {drill.name}: {text}")) as scene:
             return drill.run(scene)
     except Exception as error:  # noqa: BLE001 whatever ends a drill is its result
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def told(drill: Drill, say: Callable[[str], None], act: Callable[[Drill], Result]) -> Result:
+    """Run one drill, and say so before and after."""
+    say(f"{drill.name}: {drill.title}")
+    started = time.monotonic()
+    result = act(drill)
+    say(f"{line(drill.name, result)} ({time.monotonic() - started:.0f} s)")
+    return result

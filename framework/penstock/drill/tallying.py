@@ -37,6 +37,8 @@ def tally_of(found: Mapping[str, Found], safe: Collection[int], *, ordered: bool
         more={"newest": not not_newest, "in_order": in_order},
     )
     tally.failures += [f"the {name} lacks the newest version of {len(keys)} keys" for name, keys in not_newest.items()]
+    if ordered:
+        tally.more["overtaken"] = sum(one.overtaken or 0 for one in found.values())
     if in_order is False:
         tally.failures.append("versions of a key were written out of order")
     return tally

@@ -24,6 +24,11 @@ def version_of(number: int) -> int:
     return number // KEYS + 1
 
 
+def number_of(key: int, version: int) -> int:
+    """The message that brings that version of a key."""
+    return (version - 1) * KEYS + key
+
+
 def body(number: int) -> bytes:
     """What is published, as the workers drill-ledger, drill-table and drill-graph take it."""
     return json.dumps({"id": message_id(number), "key": number % KEYS, "version": version_of(number)}).encode()

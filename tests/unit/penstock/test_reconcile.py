@@ -251,3 +251,16 @@ async def test_both_away_and_both_back_reconciles_before_the_primary_is_written(
     one.up = two.up = True
     await site.failover.recover()
     assert (site.active, set(one.rows), two.taken) == ("one", {"a"}, [])
+
+
+async def test_who_stands_by_is_warmed_and_who_is_about_to_be_written_is_not_held_up_by_it() -> None:
+    site, one, two = site_of()
+    await site.failover.open()
+    assert (one.warmed, two.warmed) == (0, 1)
+    one.up = False
+    await site.failover.write(site.records("a"))
+    assert two.warmed == 1
+    one.up = True
+    await site.look()
+    assert site.active == "one"
+    assert one.warmed > 0

@@ -113,6 +113,17 @@ class GraphSink:
         """Have the database answer. Raises SinkUnavailable."""
         await self._opened.ping()
 
+    async def warm(self) -> None:
+        """Run what `write` sends, for no rows: a Neo4j that has just started takes seconds to plan it."""
+        statements = self._statements
+        try:
+            async with self._opened.transaction() as transaction:
+                for kind in self._nodes:
+                    for statement in (statements.gate[kind], statements.write[kind], statements.rewrite[kind]):
+                        await transaction.run(statement, {"rows": []})
+        except BatchError as error:
+            raise SinkUnavailable(f"it takes no writes: {error}") from error
+
     async def close(self) -> None:
         """Give back every connection; never raises."""
         pool, self._pool = self._pool, None

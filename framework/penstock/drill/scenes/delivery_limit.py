@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LIMIT = 3
 #: What is on its way inside the broker just as a consumer pauses goes back, and counts (measured: 1 to 6 a pause, once
 #: each, on 3.10 and 4.0). An outage that burned attempts would burn those of all that is held: hundreds.
-FEW = 100
+FEW = 20
 
 
 def outage(scene: Scene, broker: Kind) -> Tally:

@@ -112,7 +112,7 @@ class Daemon:
     def _reap(self, children: Sequence[int]) -> None:
         self._process = None
         # Ports and memory are held until the last of them is gone.
-        wait_until(lambda: not any(map(_lives, children)), 30, f"the end of the children of {self.command[0]}")
+        wait_until(lambda: not any(map(lives, children)), 30, f"the end of the children of {self.command[0]}")
 
 
 def as_user(user: str | None) -> list[str]:
@@ -165,7 +165,8 @@ def _status(pid: int) -> tuple[str, int] | None:
     return state, int(parent)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it runs."""
     status = _status(pid)
     # A dead orphan stays listed until process 1 looks at it, which can take seconds.
     return status is not None and status[0] not in "ZX"
@@ -173,5 +174,5 @@ def _lives(pid: int) -> bool:
 
 def _signal_all(pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
-        if _lives(pid):
+        if lives(pid):
             os.kill(pid, number)

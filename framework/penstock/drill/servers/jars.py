@@ -9,9 +9,13 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.drill.servers.debian import cache
 from penstock.drill.servers.server import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VERSION = "5.26.30"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -34,45 +38,54 @@ def find_java() -> str:
     installed = [str(path) for name in PLACES for path in sorted(Path("/usr/lib/jvm").glob(f"{name}/bin/java"))]
     home = os.environ.get("JAVA_HOME")
     for java in [*([f"{home}/bin/java"] if home else []), *installed, shutil.which("java")]:
-        if java is not None and _version(java) in JAVA:
+        if java is not None and java_release(java).partition(".")[0] in JAVA:
             return java
     raise Unavailable("Neo4j needs Java 17 or 21: run `make servers`, or apt-get install default-jdk-headless")
 
 
-def _version(java: str) -> str:
+def java_release(java: str) -> str:
+    """Its whole version, as 17.0.15; empty where it does not run."""
     try:
         told = subprocess.run([java, "-version"], check=True, capture_output=True, text=True).stderr
     except (OSError, subprocess.CalledProcessError):
         return ""
-    found = re.search(r'version "(\d+)', told)
+    found = re.search(r'version "([^"]+)', told)
     return found[1] if found else ""
 
 
 def find_jars() -> Path:
     """The folder of the archives, filled on the first call (123 MB, 10 to 30 s). Raises Unavailable."""
+    return made_once(f"neo4j-{VERSION}", _download) / "lib"
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache; where it is missing `make` fills it, while others wait. Raises what that raises."""
     place = cache()
     place.mkdir(parents=True, exist_ok=True)
-    folder = place / f"neo4j-{VERSION}"
+    folder = place / name
     with (place / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            _download(place, folder)
-    return folder / "lib"
+            # Filled beside and renamed, so that half a folder never looks like a whole one.
+            with tempfile.TemporaryDirectory(dir=place) as beside:
+                part = Path(beside) / "part"
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+    return folder
 
 
-def _download(place: Path, folder: Path) -> None:
+def _download(folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Unavailable("Neo4j's archives come by Maven: run `make servers`, or apt-get install maven")
-    # Filled beside and renamed, so that half a download never looks like a whole one.
-    with tempfile.TemporaryDirectory(dir=place) as name:
-        part = Path(name)
-        (part / "pom.xml").write_text(PROJECT)
-        command = [maven, "-B", "-q", "-C", "-f", part / "pom.xml", f"-Dmaven.repo.local={part / 'repository'}"]
-        options = [PLUGIN, "-DincludeScope=runtime", f"-DoutputDirectory={part / 'neo4j' / 'lib'}"]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        work = Path(name)
+        (work / "pom.xml").write_text(PROJECT)
+        command = [maven, "-B", "-q", "-C", "-f", work / "pom.xml", f"-Dmaven.repo.local={work / 'repository'}"]
+        options = [PLUGIN, "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'lib'}"]
         for _ in range(TRIES):
             done = subprocess.run([*map(str, command), *options], check=False, capture_output=True, text=True)
             if done.returncode == 0:
-                (part / "neo4j").rename(folder)
                 return
     raise Unavailable(f"Maven could not fetch org.neo4j:neo4j:{VERSION}: {done.stdout[-800:]}")

@@ -26,6 +26,8 @@ def found(scene: Scene, lost: int) -> Tally:
 def drills(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two drills that start nothing; one of them loses a message."""
     monkeypatch.delenv("QUICK", raising=False)
+    # In this process, or they would be others.
+    monkeypatch.setenv("LANES", "1")
     made = (Drill("sink-a", "all is well", lambda scene: found(scene, 0)),)
     made += (Drill("sink-b", "one is lost", lambda scene: found(scene, 1)),)
     monkeypatch.setattr(registry, "ALL", made)

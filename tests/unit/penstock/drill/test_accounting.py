@@ -47,7 +47,14 @@ def test_all_is_well() -> None:
     tally = count()
     assert tally.good
     assert (tally.ids_in, tally.ids_out, tally.lost, tally.duplicated) == (600, 600, 0, 0)
-    assert tally.more == {"newest": True, "in_order": True}
+    assert tally.more == {"newest": True, "in_order": True, "overtaken": 0}
+
+
+def test_a_message_overtaken_by_that_of_another_key_is_told() -> None:
+    rows = ledger()
+    rows[5], rows[6] = rows[6], rows[5]
+    tally = count(ledger=rows)
+    assert (tally.good, tally.more["in_order"], tally.more["overtaken"]) == (True, True, 1)
 
 
 @pytest.mark.parametrize("sink", ["ledger", "messages"])

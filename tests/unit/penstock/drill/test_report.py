@@ -92,7 +92,7 @@ def test_what_a_drill_has_to_say_is_set_off() -> None:
 
     with Grounds() as grounds:
         run_one(Drill("talks", "it talks", drill), grounds, FULL, said.append)
-    assert said == ["  half of it is done"]
+    assert said == ["  talks: half of it is done"]
 
 
 def test_a_quick_drill_has_shorter_faults_but_some() -> None:
