@@ -26,7 +26,7 @@ from penstock import broker_tls, cancellation
 from penstock.broker_address import addresses
 from penstock.broker_transport import Transport
 from penstock.errors import LinkError, TopologyError, TopologyMissing
-from penstock.settings import describe
+from penstock.settings_shown import describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -18,9 +18,10 @@ from penstock.drill.servers import running as running_server
 from penstock.drill.servers.embedded import development_broker
 from penstock.drill.servers.management import Management
 from penstock.outcome import Transient
-from penstock.process import WorkerProcess, run_worker
+from penstock.process import WorkerProcess
 from penstock.publish_link import publish_all
 from penstock.reader import Outgoing
+from penstock.running import run_worker
 from penstock.settings import Http, Postgres, QueueSettings, RabbitMQ, RetrySettings, Settings
 from penstock.stores.postgres import endpoints
 from penstock.testing import MemorySink

@@ -24,7 +24,7 @@ EDITOR = """sed -i 's/"1998x"/1998/'"""
 #: What tells each block from the others.
 LOOK = ("penstock dlq list", "export GROUP")
 REPLAY = ("--rate", "--force")
-EDIT, MANY, RUBBISH, LATER = "dlq edit", "jq -c", "rubbish", "parked"
+EDIT, MANY, RUBBISH, LATER = "dlq edit", "mended.jsonl", "rubbish", "parked"
 
 
 def artist(number: int, **more: Any) -> tuple[str, dict[str, Any]]:

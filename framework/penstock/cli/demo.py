@@ -21,7 +21,8 @@ from penstock.demo.script import Script
 from penstock.demo.stage import Stage
 from penstock.discovery import demo_names, load_demo, load_reader, load_worker
 from penstock.errors import UsageError
-from penstock.settings import load, secrets
+from penstock.settings import load
+from penstock.settings_shown import secrets
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -11,7 +11,7 @@ import typer
 from penstock.cli.advice import advice_on_variables
 from penstock.cli.names import Name
 from penstock.discovery import load_worker
-from penstock.process import run_worker
+from penstock.running import run_worker
 
 if TYPE_CHECKING:
     from penstock.cli.session import Session

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from penstock.log import configure, redactor
-from penstock.settings import Settings, load, secrets
+from penstock.settings import Settings, load
+from penstock.settings_shown import secrets
 
 if TYPE_CHECKING:
     from pathlib import Path

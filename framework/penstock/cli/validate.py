@@ -11,7 +11,8 @@ from penstock.cli.advice import advice, advice_on_variables
 from penstock.cli.names import NamesOrAll, load_named_or_all
 from penstock.cli.output import show_table
 from penstock.discovery import worker_names
-from penstock.settings import effective, workers_in_file
+from penstock.settings import workers_in_file
+from penstock.settings_shown import effective
 from penstock.spelling import did_you_mean
 
 if TYPE_CHECKING:

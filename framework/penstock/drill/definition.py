@@ -43,11 +43,15 @@ QUICK = Scale(QUICK_MESSAGES, 0.1)
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A named fault. `title` says in one line what is done; `run` does it and counts."""
+    """A named fault. `title` says in one line what is done; `run` does it and counts.
+
+    `quick`: whether a quick run of all drills has it; the others take longest, or show least when they are short.
+    """
 
     name: str
     title: str
     run: Callable[[Scene], Tally]
+    quick: bool = True
 
 
 @dataclass(slots=True)

@@ -59,6 +59,8 @@ class Scene:
         self.environment = dict(EACH_SECOND)
         #: Which broker it is; a drill may choose another before it asks for anything.
         self.broker: Kind = "rabbitmq"
+        #: The sinks that take part, as BACK calls them; a drill may leave the graph out before it asks for anything.
+        self.sinks: tuple[str, ...] = tuple(BACK)
         #: In which PostgreSQL everything is to be in the end; a drill may choose another before it starts workers.
         self.counted_on: Server | None = None
         self._closing = ExitStack()
@@ -76,8 +78,12 @@ class Scene:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The workers of all drills; each has a queue of that name."""
-        return WORKERS
+        """The workers whose sinks take part; each has a queue of that name."""
+        return WORKERS if self._has_graph else WORKERS[:-1]
+
+    @property
+    def _has_graph(self) -> bool:
+        return "neo4j" in self.sinks
 
     @property
     def messages(self) -> int:
@@ -124,7 +130,9 @@ class Scene:
 
     def installation(self) -> Installation:
         """The commands of this Penstock, pointed at the drill's servers."""
-        urls = {"RABBITMQ_URL": self.broker_url, "POSTGRES_URL": self.postgres_url, "NEO4J_URL": self.neo4j_url}
+        urls = {"RABBITMQ_URL": self.broker_url, "POSTGRES_URL": self.postgres_url}
+        if self._has_graph:
+            urls["NEO4J_URL"] = self.neo4j_url
         return Installation({**urls, **self.environment})
 
     def worker(self, name: str, **settings: str | float) -> Process:
@@ -163,25 +171,26 @@ class Scene:
         """
         looks: dict[str, Look] = {
             "postgres": PostgresLook(self._counted_url, query("count_rows.sql")),
-            "neo4j": Neo4jLook(self.neo4j_url, query("count_messages.cypher")),
-            "neo4j_writes": Neo4jLook(self.neo4j_url, query("write.cypher")),
             "rabbitmq": RabbitLook(self.broker_url),
         }
+        if self._has_graph:
+            looks["neo4j"] = Neo4jLook(self.neo4j_url, query("count_messages.cypher"))
+            looks["neo4j_writes"] = Neo4jLook(self.neo4j_url, query("write.cypher"))
         return self._closing.enter_context(Watch(looks))
 
     # Waits.
 
     def wait_written(self, count: int) -> None:
         """Wait until each sink has so many messages."""
-        samples = [self.watch.samples[name] for name in BACK]
+        samples = [self.watch.samples[name] for name in self.sinks]
         wait_until(lambda: all(one.last >= count for one in samples), 120, f"{count} messages in each sink")
 
     def wait_more_written(self) -> None:
         """Wait until each sink has more messages than now, or has all that are safe."""
-        before = {name: self.watch.samples[name].last for name in BACK}
+        before = {name: self.watch.samples[name].last for name in self.sinks}
         wanted = len(self.publishing.safe())
         more = lambda name: self.watch.samples[name].last > min(before[name], wanted - 1)  # noqa: E731
-        wait_until(lambda: all(map(more, BACK)), 120, "more messages in each sink")
+        wait_until(lambda: all(map(more, self.sinks)), 120, "more messages in each sink")
 
     def settle(self, *, ordered: bool = True) -> None:
         """Wait as `wait_drained` does; then stop the workers, all of which must end well, or have been killed."""
@@ -199,7 +208,7 @@ class Scene:
         Without order the graph may never have seen a version that was overtaken: it is not waited for.
         """
         wanted = len(self.publishing.safe())
-        waiting = [self.watch.samples[name] for name in (BACK if ordered else ("postgres",))]
+        waiting = [self.watch.samples[name] for name in (self.sinks if ordered else ("postgres",))]
         _wait_while_growing(waiting, wanted, lambda: not returned.ready(self.broker_url, self.names))
 
     # The count.
@@ -208,18 +217,20 @@ class Scene:
         self,
         *,
         since: float | None = None,
-        sinks: Sequence[str] = tuple(BACK),
+        sinks: Sequence[str] | None = None,
         server: Kind | None = None,
         ordered: bool = True,
     ) -> Tally:
         """Count what is there, after `settle`.
 
         `since` is when a server was about to answer again, in seconds of the monotonic clock: then the recovery of
-        these sinks is told, each by its own answer or all by that of `server`. Without `ordered` versions may have
-        overtaken one another on their way (two replicas): only the newest has to stand.
+        these sinks (all, if none is named) is told, each by its own answer or all by that of `server`. Without
+        `ordered` versions may have overtaken one another on their way (two replicas): only the newest has to stand.
         """
         safe = self.publishing.safe()
-        found = look_into(Sinks(self._counted_url, self._counted_url, self.neo4j_url), safe)
+        found = look_into(
+            Sinks(self._counted_url, self._counted_url, self.neo4j_url if self._has_graph else None), safe
+        )
         tally = tally_of(found, safe, ordered=ordered)
         virtual_host = urlsplit(self.broker_url).path[1:]
         tally.dead_lettered = returned.ready(self.broker_url, [f"{name}.dlq" for name in self.names])
@@ -227,7 +238,7 @@ class Scene:
             tally.failures.append(f"{left} messages are still in the queues")
         tally.attempts_burned = returned.redelivered(self.server(self.broker).address, virtual_host, self.names)
         if since is not None:
-            self._tell_recovery(tally, since, {sink: server or BACK[sink] for sink in sinks}, len(safe))
+            self._tell_recovery(tally, since, {sink: server or BACK[sink] for sink in sinks or self.sinks}, len(safe))
         return tally
 
     @property

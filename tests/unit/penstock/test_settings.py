@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.errors import SettingsError
-from penstock.settings import Settings, backup_urls, describe, effective, load, secrets
+from penstock.settings import Settings, backup_urls, load
 from penstock.settings_environment import not_read
+from penstock.settings_shown import describe, effective, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 
+from penstock.discovery import load_worker
 from penstock.drill.definition import Drill
 from penstock.drill.scenes.play import away, play, start, stop
 from penstock.drill.scenes.sinks import both
 from penstock.drill.workload import EXCHANGE
+from penstock.settings import Settings
+from penstock.topology import topology_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +30,8 @@ FEW = 20
 
 
 def outage(scene: Scene, broker: Kind) -> Tally:
-    """Both sinks are stopped; the queues are the operator's own, which the workers only check."""
-    scene.broker = broker
+    """PostgreSQL is stopped; the queues are the operator's own, which the workers only check."""
+    scene.broker, scene.sinks = broker, ("postgres",)
     asyncio.run(declare(scene.broker_url, scene.names))
     scene.environment["PENSTOCK_QUEUE__TOPOLOGY"] = "check"
     seconds = scene.seconds(60)
@@ -39,13 +42,15 @@ def outage(scene: Scene, broker: Kind) -> Tally:
 
 
 async def declare(url: str, queues: Sequence[str]) -> None:
-    """Declare the queues and their dead-letter queues, bound to all that drills publish."""
+    """Declare the queues, bound to all that drills publish, and beside each what its worker checks for."""
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
         exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
         for name in queues:
-            letters = await channel.declare_queue(f"{name}.dlq", durable=True)
+            worker = load_worker(name)
+            for other in topology_of(worker, Settings()).others:
+                await channel.declare_queue(other.name, durable=True, arguments=dict(other.arguments))
             arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": LIMIT}
-            arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": letters.name}
+            arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": worker.dead_letter_queue}
             queue = await channel.declare_queue(name, durable=True, arguments=dict(arguments))
             await queue.bind(exchange, "#")
 
@@ -53,12 +58,13 @@ async def declare(url: str, queues: Sequence[str]) -> None:
 DRILLS = (
     Drill(
         "delivery-limit-3.10",
-        "sinks stopped for 60 s, queues with x-delivery-limit 3, RabbitMQ as installed (3.10 on Debian 12)",
+        "PostgreSQL stopped for 60 s, queues with x-delivery-limit 3, RabbitMQ as installed (3.10 on Debian 12)",
         partial(outage, broker="rabbitmq"),
     ),
     Drill(
         "delivery-limit-4.0",
-        "sinks stopped for 60 s, queues with x-delivery-limit 3, RabbitMQ 4.0",
+        "PostgreSQL stopped for 60 s, queues with x-delivery-limit 3, RabbitMQ 4.0",
         partial(outage, broker="rabbitmq4"),
+        quick=False,
     ),
 )

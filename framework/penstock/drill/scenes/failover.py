@@ -194,5 +194,6 @@ DRILLS = (
         "failover-independent",
         "both are killed -9, and one of two workers while it brings the primary what the backup took",
         killed_while_reconciling,
+        quick=False,
     ),
 )

@@ -22,7 +22,7 @@ SEED = 20_000
 def worker_killed(scene: Scene) -> Tally:
     """All three workers are killed and started again, ten times, each time while they write what is just published."""
     moments = random.Random(SEED)
-    kills = KILLS if scene.messages >= 1000 else 3
+    kills = KILLS if scene.scale.time >= 1 else 4
     share = scene.messages // (kills + 1)
     running = scene.workers(*scene.names)
     since = 0.0

@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from penstock.drill.scene import BACK
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
@@ -29,10 +27,10 @@ def play(
     fault: Callable[[], float],
     *,
     over: float,
-    sinks: Sequence[str] = tuple(BACK),
+    sinks: Sequence[str] | None = None,
     server: Kind | None = None,
 ) -> Tally:
-    """Run the three workers under load through a fault, and count.
+    """Run the workers under load through a fault, and count.
 
     `fault` breaks something, waits, mends it, and returns when it began to mend it, in seconds of the monotonic
     clock. The bulk of the messages is published evenly over `over` seconds, from just before the fault; the last

@@ -29,9 +29,9 @@ SOON = 2.0
 SOON_BY_DEFAULT = 60.0
 
 
-def both(scene: Scene) -> tuple[Server, Server]:
-    """The servers of the sinks."""
-    return scene.server("postgres"), scene.server("neo4j")
+def both(scene: Scene) -> tuple[Server, ...]:
+    """The servers of the sinks that take part, PostgreSQL first."""
+    return tuple(scene.server("neo4j" if sink == "neo4j" else "postgres") for sink in scene.sinks)
 
 
 def stopped(scene: Scene) -> Tally:
@@ -146,10 +146,17 @@ def soon(tally: Tally) -> Tally:
 
 DRILLS = (
     Drill("sink-stopped", "PostgreSQL and Neo4j are stopped for 60 s", stopped),
-    Drill("sink-stopped-defaults", "PostgreSQL and Neo4j are stopped, workers on default settings", stopped_defaults),
+    Drill(
+        "sink-stopped-defaults",
+        "PostgreSQL and Neo4j are stopped, workers on default settings",
+        stopped_defaults,
+        quick=False,
+    ),
     Drill("sink-killed", "PostgreSQL and Neo4j are killed -9 in the middle of a batch", killed),
     Drill("sink-frozen", "PostgreSQL and Neo4j are frozen for 45 s", frozen),
     Drill("sink-wrong-password", "PostgreSQL and Neo4j refuse the login for a while", wrong_password),
-    Drill("sink-disk-full", "PostgreSQL (53100) and Neo4j have no room on their disks for a while", disk_full),
+    Drill(
+        "sink-disk-full", "PostgreSQL (53100) and Neo4j have no room on their disks for a while", disk_full, quick=False
+    ),
     Drill("sink-recovery-mode", "PostgreSQL is killed -9 and takes its time to recover (57P03)", recovering),
 )

@@ -53,7 +53,8 @@ def killed_while_spilling(scene: Scene) -> Tally:
 
 
 def full(scene: Scene) -> Tally:
-    """Both sinks are stopped until the spills are full, and on: the workers pause and drop nothing."""
+    """PostgreSQL is stopped until the spills are full, and on: the workers pause and drop nothing."""
+    scene.sinks = ("postgres",)
     workers = _spilling(scene, spill__records=int(scene.messages * ROOM))
     load(scene, scene.seconds(LOAD))
     together(*(server.stop for server in both(scene)))
@@ -69,6 +70,7 @@ def full(scene: Scene) -> Tally:
 
 def scaled_down(scene: Scene) -> Tally:
     """The workers are ended by SIGTERM while they spill: what they hold goes back to the queue, for others."""
+    scene.sinks = ("postgres",)
     workers = _spilling(scene)
     load(scene, scene.seconds(LOAD))
     together(*(server.stop for server in both(scene)))
@@ -120,6 +122,11 @@ DRILLS = (
         "primaries and backups are stopped, and the workers killed -9 while they spill",
         killed_while_spilling,
     ),
-    Drill("spill-full", "both sinks are stopped until the spills are full", full),
-    Drill("spill-scaled-down", "the workers are ended while they spill: they publish back what they hold", scaled_down),
+    Drill("spill-full", "PostgreSQL is stopped until the spills are full", full),
+    Drill(
+        "spill-scaled-down",
+        "the workers are ended while they spill: they publish back what they hold",
+        scaled_down,
+        quick=False,
+    ),
 )

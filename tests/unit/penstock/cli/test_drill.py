@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_quick_by_option_and_by_environment(call: Callable[..., Any], quick: dic
     answer = call("drill", "sink-a", *quick["arguments"], **quick["environ"])
     one = json.loads(answer.out.splitlines()[-1])["drills"]["sink-a"]
     assert (one["messages"], one["fault"]) == (2000, 6)
+
+
+def test_a_quick_run_of_all_says_what_it_leaves_out(call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "ALL", (replace(registry.ALL[0], quick=False), replace(registry.ALL[0], name="b")))
+    answer = call("drill", "--quick")
+    assert list(json.loads(answer.out.splitlines()[-1])["drills"]) == ["b"]
+    assert answer.err == "left out of a quick run, unless named: sink-a\n"
+    named = call("drill", "--quick", "sink-a")
+    assert list(json.loads(named.out.splitlines()[-1])["drills"]) == ["sink-a"]
+    assert named.err == ""
 
 
 def test_the_number_of_messages_can_be_said(call: Callable[..., Any]) -> None:
