@@ -279,6 +279,9 @@ class Failover:
             if target.breaker.state == "open":
                 target.breaker.probing()
             self._good[target] = self._good.get(target, 0) + 1
+            if self._good[target] == 1 and self._reconciler is not None:
+                # What it lacks is brought while it is probed further, so that the return takes less.
+                await self._made_ready(target)
         good = self._good[target]
         self._metrics.good_probes(target.name, good)
         if good >= self._settings.failover.return_after and self._is_preferred(target):
@@ -287,13 +290,7 @@ class Failover:
 
     async def _return_to(self, target: Target) -> None:
         """Make a preferred endpoint the active one, between two writes; in mode `independent` with all that is its."""
-        try:
-            await target.open()
-        except SinkUnavailable as error:
-            self._failed(target, error)
-            return
-        if self._reconciler is not None and not await self._brought(self._reconciler.catch_up):
-            self._good[target] = 0
+        if not await self._made_ready(target):
             return
         async with self._turn:
             if self.away or not self._is_preferred(target):
@@ -303,6 +300,18 @@ class Failover:
                 return
             log.info("failed_back", **{"from": self.active.name, "to": target.name})
             self._make_active(target)
+
+    async def _made_ready(self, target: Target) -> bool:
+        """Whether an endpoint could be opened and, in mode `independent`, lacks but the newest of what is its."""
+        try:
+            await target.open()
+        except SinkUnavailable as error:
+            self._failed(target, error)
+            return False
+        if self._reconciler is not None and not await self._brought(self._reconciler.catch_up):
+            self._good[target] = 0
+            return False
+        return True
 
     async def _asked(self, target: Target) -> None:
         try:

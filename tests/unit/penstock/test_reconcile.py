@@ -50,6 +50,20 @@ async def test_the_primary_is_given_all_in_order_before_it_takes_anything_new() 
     assert events.index("reconciled") < events.index("failed_back")
 
 
+async def test_what_it_lacks_is_brought_from_the_first_good_probe_on_and_the_writes_return_after_the_last() -> None:
+    one, two = Server("one"), Server("two")
+    site = Site(failover_settings("independent", return_after=3), one, two)
+    await on_the_backup(site, one, "a", "b")
+    await site.look()
+    assert site.active == "two"
+    assert set(one.rows) == {"a", "b"}
+    await site.failover.write(site.records("c"))
+    await site.look(2)
+    assert site.active == "one"
+    assert set(one.rows) == {"a", "b", "c"}
+    assert two.taken == []
+
+
 async def test_an_older_version_from_the_backup_does_not_undo_a_newer_one() -> None:
     site, one, _ = site_of()
     await on_the_backup(site, one, "a")
