@@ -93,6 +93,7 @@ class Consumer:
                     records.append(result)
                 else:
                     poison.append(result)
+            at = self._clock.now()
             self.held, self._held_at = deliveries, self._clock.monotonic()
             while self.held:
                 try:
@@ -102,9 +103,10 @@ class Consumer:
                     self.held = deliveries if await self._hold(error) else ()
                 else:
                     await self._written()
-                    await self._settle(decided(deliveries, decoded, outcomes))
-                    if self._suspects.under_way and self._link.is_current(deliveries[0]) and not self._given_up:
-                        await self._suspects.settled()
+                    await self._settle(decided(deliveries, decoded, outcomes, at))
+                    if self._suspects.under_way and not self._given_up:
+                        current = self._link.is_current(deliveries[0])
+                        await (self._suspects.settled() if current else self._suspects.survived())
                     self.held = ()
 
     async def stop(self) -> None:
@@ -205,14 +207,17 @@ class Consumer:
 
 
 def decided(
-    deliveries: Sequence[Delivery], decoded: Sequence[Record | Poison], outcomes: Sequence[Outcome]
+    deliveries: Sequence[Delivery], decoded: Sequence[Record | Poison], outcomes: Sequence[Outcome], at: float
 ) -> list[Decided]:
-    """Join each delivery with its outcome: that of its record, in the records' order, or the Poison it decoded to."""
+    """Join each delivery with its outcome: that of its record, in the records' order, or the Poison it decoded to.
+
+    `at`: when they were taken in hand, in epoch seconds.
+    """
     of_records = iter(outcomes)
     return [
-        Decided(delivery, next(of_records), result.key)
+        Decided(delivery, next(of_records), result.key, at)
         if isinstance(result, Record)
-        else Decided(delivery, result, None)
+        else Decided(delivery, result, None, at)
         for delivery, result in zip(deliveries, decoded, strict=True)
     ]
 

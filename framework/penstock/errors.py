@@ -78,6 +78,10 @@ class PublishRefused(PublishError):
     """
 
 
+class NotRouted(PublishRefused):
+    """The broker returned the message: no queue is there, or none is bound, for its routing key."""
+
+
 class ChannelRefused(PublishRefused):
     """The broker closed the channel over a message. What is named may be the fault of another that was under way."""
 

@@ -30,7 +30,7 @@ class Handover:
         """Returns once it is confirmed in its new place; raises LinkError. The delivery is not settled by that."""
         match settlement:
             case DeadLetter(refusal):
-                await self._dead_letters.publish(one.delivery, refusal, one.key)
+                await self._dead_letters.publish(one.delivery, refusal, one.key, one.at)
                 self._metrics.dead_lettered(refusal.reason)
                 say, event, more = log.warning, "dead_lettered", {}
             case RetryLater(refusal, delay):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pamqp.header import ContentHeader
 
-from penstock.deadletter.letter import broker_independent, can_be_sent, letter_properties
+from penstock.deadletter.letter import broker_independent, sendable
 from penstock.delivery import NO_GENERATION, Delivery
 from penstock.idempotency import KEY_HEADER
 from penstock.message import Message
@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 def message_of(record: Record) -> Message:
     """The message of a record: body, exchange, routing key and properties as they came, and the record's key.
 
-    Headers that the broker wrote are left out, and all but the key where they cannot be sent again.
+    Headers that the broker wrote are left out, and all but Penstock's own where they cannot be sent again.
     """
     delivery = record.delivery
-    key = {KEY_HEADER: record.key}
-    properties = letter_properties(delivery.properties, broker_independent(delivery.headers) | key)
-    if not can_be_sent(properties):
-        properties = letter_properties(delivery.properties, {**key, "penstock-headers-left-out": True})
+    properties = sendable(delivery.properties, broker_independent(delivery.headers) | {KEY_HEADER: record.key})
     encoded = ContentHeader(0, len(delivery.body), properties).marshal()
     message_id = delivery.properties.message_id or record.key
     return Message(message_id, delivery.exchange, delivery.routing_key, encoded, delivery.body)

@@ -219,7 +219,8 @@ class Link:
             try:
                 if self.paused_for and current.consumer_tag is not None:
                     await self._quiet(current)
-                    await current.cancel()
+                    if not current.ended.is_set():
+                        await current.cancel()
                 elif not self.paused_for and current.consumer_tag is None:
                     await self._consume(current)
             except LinkError as error:
@@ -294,6 +295,9 @@ class Link:
         try:
             # Not while the consumer is being cancelled: an ack has the broker send more.
             async with self._switching:
+                if current.ended.is_set():
+                    self._metrics.stale.inc(len(mine))
+                    return 0
                 sent = await current.acknowledge(mine)
         except LinkError as error:
             current.end(str(error))

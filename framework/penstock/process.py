@@ -57,7 +57,7 @@ class WorkerProcess:
         self._codec = Codec(worker, settings.limits)
         self.link = Link(worker, settings, Buffer(clock), clock, self.metrics)
         self._publisher = PublishLink(settings.rabbitmq, worker.name, Blockage(self._blocked, "wait"))
-        letters = DeadLetters(worker, self._publisher, clock)
+        letters = DeadLetters(worker, self._publisher)
         handover = Handover(letters, RetryQueues(worker, self._publisher, clock), self.metrics)
         self.failover = make_failover(
             worker, settings, codec=self._codec, handover=handover, clock=clock, metrics=self.metrics

@@ -16,7 +16,7 @@ from pamqp.commands import Basic
 
 from penstock.blockage import unheard
 from penstock.broker import close, connect, ensure_topology, open_channel, request
-from penstock.errors import BrokerBlocked, ChannelRefused, LinkError, PublishError, PublishRefused
+from penstock.errors import BrokerBlocked, ChannelRefused, LinkError, NotRouted, PublishError, PublishRefused
 from penstock.readahead import read_ahead
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class PublishLink:
             match error.__cause__:
                 case Returned():
                     text = f"no queue is bound to exchange '{exchange}' for routing key '{routing_key}'"
-                    raise PublishRefused(text) from error
+                    raise NotRouted(text) from error
                 case DeliveryError():
                     text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
                     raise PublishRefused(text) from error

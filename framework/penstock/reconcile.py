@@ -115,6 +115,8 @@ class Reconciler:
         """Take new settings."""
         self._settings = settings
         self._writer.settings = settings
+        if self._writer.ladder is not None:
+            self._writer.ladder.max_attempts = settings.retry.max_attempts
         self._fuse.settings = settings.fuse
 
     async def _open(self) -> None:
@@ -154,9 +156,10 @@ class Reconciler:
         decoded = [self._codec.decode(delivery) for delivery in deliveries]
         records = [result for result in decoded if isinstance(result, Record)]
         poison = [result for result in decoded if isinstance(result, Poison)]
+        at = self._clock.now()
         outcomes = await self._writer.write(records, poison)
         refused = 0
-        for one in decided(deliveries, decoded, outcomes):
+        for one in decided(deliveries, decoded, outcomes, at):
             match settlement_for(one.outcome):
                 case DeadLetter() as settlement:
                     await self._handover.publish(one, settlement)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from penstock.errors import LinkError
+from penstock.errors import LinkError, NotRouted
 from penstock.outcome import Duplicate, Outcome, Poison, Spilled, Superseded, Transient, Written
 
 if TYPE_CHECKING:
@@ -68,11 +68,15 @@ def settlement_for(outcome: Outcome) -> Settlement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decided:
-    """A delivery whose outcome is known. `key` is the record's key, None where it could not be decoded."""
+    """A delivery whose outcome is known. `key` is the record's key, None where it could not be decoded.
+
+    `at`: when its batch was taken in hand, in epoch seconds. What its sink was given later is newer than it.
+    """
 
     delivery: Delivery
     outcome: Outcome
     key: str | None
+    at: float
 
 
 class Settler:
@@ -101,20 +105,30 @@ class Settler:
                     else:
                         self._metrics.stale.inc()
         confirmed = await asyncio.gather(*(self.hand_over(one, settlement) for one, settlement in leaving))
-        done = [pair for pair, there in zip(leaving, confirmed, strict=True) if there]
-        for _, settlement in done:
-            self._metrics.settled("dead_letter" if isinstance(settlement, DeadLetter) else "retry")
-        await self._link.acknowledge([one.delivery for one, _ in done])
+        for sent in confirmed:
+            if sent is not None:
+                self._metrics.settled("dead_letter" if isinstance(sent, DeadLetter) else "retry")
+        done = [one.delivery for (one, _), there in zip(leaving, confirmed, strict=True) if there is not None]
+        await self._link.acknowledge(done)
         self._metrics.settled("ack", await self._link.acknowledge(acks))
-        return [one for (one, _), there in zip(leaving, confirmed, strict=True) if not there]
+        return [one for (one, _), there in zip(leaving, confirmed, strict=True) if there is None]
 
-    async def hand_over(self, one: Decided, settlement: DeadLetter | RetryLater) -> bool:
-        """Publish a dead letter or a retry; whether it is confirmed. The delivery itself is not settled by that."""
+    async def hand_over(self, one: Decided, settlement: DeadLetter | RetryLater) -> DeadLetter | RetryLater | None:
+        """Publish a dead letter or a retry; which of them is confirmed. The delivery itself is not settled by that.
+
+        A record whose retry queue is missing is a dead letter: it would hold up all others until somebody comes.
+        """
         try:
             await self._handover.publish(one, settlement)
+        except NotRouted as error:
+            if isinstance(settlement, RetryLater):
+                log.warning("retry_queue_missing", error=str(error))
+                return await self.hand_over(one, DeadLetter(settlement.refusal))
+            log.warning("dead_letter_not_confirmed", reason=settlement.refusal.reason, error=str(error))
+            return None
         except LinkError as error:
             late = isinstance(settlement, RetryLater)
             event = "retry_not_confirmed" if late else "dead_letter_not_confirmed"
             log.warning(event, reason=settlement.refusal.reason, error=str(error))
-            return False
-        return True
+            return None
+        return settlement

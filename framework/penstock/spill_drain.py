@@ -73,8 +73,9 @@ class SpillDrain:
         decoded = [self._codec.decode(delivery) for delivery in deliveries]
         records = [one for one in decoded if isinstance(one, Record)]
         poison = [one for one in decoded if isinstance(one, Poison)]
+        at = self._clock.now()
         outcomes = await self.writer.write(records, poison)
-        await self._settle(store, page, decided(deliveries, decoded, outcomes))
+        await self._settle(store, page, decided(deliveries, decoded, outcomes, at))
 
     async def _settle(self, store: SpillStore, page: Sequence[Kept], batch: Sequence[Decided]) -> None:
         count_outcomes(batch, self.metrics, self.fuse)

@@ -43,7 +43,7 @@ class Suspects:
         self._publisher = publisher
         self._metrics = metrics
         self._connection: BrokerConnection | None = None
-        #: What this process has seen of the notes: while the channel is open nobody else does.
+        #: The notes that are in hand while the channel is open: nobody else sees them then.
         self._channel: Channel | None = None
         self._tags: list[int] = []
         self._condemned = False
@@ -78,12 +78,12 @@ class Suspects:
 
     async def settled(self) -> None:
         """The suspect is done with: take its notes away."""
-        if self.under_way and self._channel is not None:
+        if self.under_way:
             try:
-                await self._read(self._channel)
+                channel = await self._read()
                 async with request("the notes on a suspect cannot be taken away"):
                     while self._tags:
-                        await self._channel.basic_ack(self._tags.pop(), wait=True)
+                        await channel.basic_ack(self._tags.pop(), wait=True)
             except LinkError as error:
                 log.warning("suspect_notes_left", error=str(error))
         await self._let_go()
@@ -100,20 +100,22 @@ class Suspects:
 
     async def _look(self) -> int:
         """How many notes there are of the suspect under way. Raises LinkError."""
+        await self._read()
+        found = len(self._tags)
+        await self._let_go()
+        return found
+
+    async def _read(self) -> Channel:
+        """Take all notes in hand, and remember those of the suspect under way; their channel. Raises LinkError."""
         await self._let_go()
         if self._connection is None or self._connection.is_closed or self._connection.transport is None:
             self._connection = await connect(self.settings.rabbitmq, f"{self._worker.name} suspects")
-        self._channel = await open_channel(self._connection, confirms=False)
-        await self._read(self._channel)
-        return len(self._tags)
-
-    async def _read(self, channel: Channel) -> None:
-        """Take all notes in hand, and remember those of the suspect under way. Raises LinkError."""
+        channel = self._channel = await open_channel(self._connection, confirms=False)
         async with request("the notes on suspects cannot be read"):
             while True:
                 message = await channel.basic_get(self._worker.suspects_queue)
                 if not isinstance(message.delivery, Basic.GetOk):
-                    return
+                    return channel
                 if message.body == self.under_way.encode() and message.delivery.delivery_tag is not None:
                     self._tags.append(message.delivery.delivery_tag)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from penstock.deadletter.letter import REPLAYS_HEADER, count
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.kept import message_of
+from penstock.ladder import ATTEMPTS_HEADER
 from penstock.message import from_payload, to_payload
 
 if TYPE_CHECKING:
@@ -35,16 +36,18 @@ class Entry(NamedTuple):
 
 
 def to_enter(records: Sequence[Record], written: Container[int]) -> list[Record]:
-    """The records that are entered, in their order: those at the positions `written`, and all that were replayed.
+    """The records that are entered, in their order: those at the positions `written`, and all that were sent again.
 
-    What is a Duplicate at the backup was entered when it was written there. A replayed record may be one that the
-    primary was given since, and refused: the backup holds it and the primary never had it (decision 0018).
+    What is a Duplicate at the backup was entered when it was written there. One that was replayed, or has waited in a
+    retry queue, may be one that the primary was given since, and refused: the backup holds it and the primary never
+    had it (decision 0018).
     """
-    return [record for position, record in enumerate(records) if position in written or _was_replayed(record)]
+    return [record for position, record in enumerate(records) if position in written or _was_sent_again(record)]
 
 
-def _was_replayed(record: Record) -> bool:
-    return count(record.delivery.headers.get(REPLAYS_HEADER)) > 0
+def _was_sent_again(record: Record) -> bool:
+    headers = record.delivery.headers
+    return any(count(headers.get(name)) > 0 for name in (REPLAYS_HEADER, ATTEMPTS_HEADER))
 
 
 def payloads_of(records: Iterable[Record]) -> list[bytes]:

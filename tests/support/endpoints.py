@@ -160,7 +160,7 @@ class Letters(DeadLetters):
         self.letters: list[tuple[Delivery, Refusal, str | None]] = []
         self.away: Exception | None = None
 
-    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
+    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None, _at: float) -> None:
         if self.away is not None:
             raise self.away
         self.letters.append((delivery, refusal, key))

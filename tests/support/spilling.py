@@ -86,7 +86,7 @@ class Letters:
         self.taken: list[bytes] = []
         self.keys: list[str | None] = []
 
-    async def publish(self, delivery: Delivery, _refusal: Refusal, key: str | None) -> None:
+    async def publish(self, delivery: Delivery, _refusal: Refusal, key: str | None, _at: float) -> None:
         if self.away:
             raise LinkError("the broker is away")
         self.taken.append(delivery.body)

@@ -20,7 +20,7 @@ from penstock.deadletter.browse import browsing
 from penstock.deadletter.groups import Groups, Summary
 from penstock.deadletter.letter_json import letter_to_json
 from penstock.discovery import worker_names
-from penstock.errors import TopologyError, UsageError
+from penstock.errors import LinkError, TopologyError, UsageError
 
 if TYPE_CHECKING:
     from penstock.cli.session import Session
@@ -98,7 +98,7 @@ async def _summary(settings: Settings, queue: str) -> tuple[Summary, str]:
         async with browsing(settings.rabbitmq, queue) as letters:
             async for held in letters:
                 summary.add(held.letter)
-    except TopologyError as error:
+    except (TopologyError, LinkError) as error:
         return summary, str(error)
     return summary, ""
 

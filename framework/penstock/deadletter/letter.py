@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pamqp.header import ContentHeader
 
 from penstock.field_table import ExactProperties
-from penstock.idempotency import KEY_HEADER, digest, header_key
+from penstock.idempotency import KEY_HEADER, header_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +38,16 @@ BROKER_PREFIXES = ("x-first-death-", "x-last-death-")
 
 
 def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str | None, now: float) -> dict[str, Any]:
-    """The headers of a dead letter: the publisher's own, and penstock-* for what happened. `now` in epoch seconds."""
+    """The headers of a dead letter: the publisher's own, and penstock-* for what happened. `now` in epoch seconds.
+
+    What could not be decoded has no key yet, unless its publisher gave it one: it gets that of its record later.
+    """
     kept = broker_independent(delivery.headers)
     exchange, routing_key = delivery.origin
+    known = key or header_key(delivery.headers)
     return {
         **kept,
+        **({KEY_HEADER: known} if known else {}),
         "penstock-error-reason": refusal.reason,
         "penstock-error-class": refusal.error_class,
         "penstock-error-message": refusal.message[:LONGEST_MESSAGE],
@@ -52,7 +57,6 @@ def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str |
         "penstock-attempts": count(kept.get("penstock-attempts")) + 1,
         "penstock-failed-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         REPLAYS_HEADER: count(kept.get(REPLAYS_HEADER)),
-        KEY_HEADER: key or header_key(delivery.headers) or digest(delivery.body),
     }
 
 
@@ -108,7 +112,12 @@ def sendable(original: Basic.Properties, headers: dict[str, Any]) -> Basic.Prope
     properties = letter_properties(original, headers)
     if can_be_sent(properties):
         return properties
-    own = {name: value for name, value in headers.items() if name.startswith("penstock-")}
+    # Anybody may name a header so; ours are short.
+    own = {
+        name: value
+        for name, value in headers.items()
+        if name.startswith("penstock-") and len(repr(value)) <= 2 * LONGEST_MESSAGE
+    }
     return letter_properties(original, {**own, "penstock-headers-left-out": True})
 
 

@@ -100,7 +100,7 @@ def properties_from_json(document: Any) -> Basic.Properties:
     values = {name: _value_from_json(value, f"properties.{name}") for name, value in document.items()}
     for name, value in values.items():
         if not isinstance(value, _KINDS.get(name, str)) or isinstance(value, bool):
-            raise UsageError(f"properties.{name}: {value!r} is of another kind than AMQP has there")
+            raise UsageError(f"properties.{name}: a {type(value).__name__} is of another kind than AMQP has there")
     try:
         return ExactProperties(**values)
     except ValueError as error:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from penstock.deadletter.letter import letter_headers, sendable
 
 if TYPE_CHECKING:
-    from penstock.clock import Clock
     from penstock.delivery import Delivery
     from penstock.outcome import Refusal
     from penstock.publish_link import PublishLink
@@ -17,13 +16,15 @@ if TYPE_CHECKING:
 class DeadLetters:
     """Publishes the dead letters of one worker."""
 
-    def __init__(self, worker: Worker, publisher: PublishLink, clock: Clock) -> None:
+    def __init__(self, worker: Worker, publisher: PublishLink) -> None:
         self._worker = worker
         self._publisher = publisher
-        self._clock = clock
 
-    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
-        """Put a delivery in the DLQ, its body as it came. Returns once that is confirmed; raises LinkError."""
-        headers = letter_headers(delivery, refusal, self._worker.name, key, self._clock.now())
+    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None, at: float) -> None:
+        """Put a delivery that failed at that time in the DLQ, its body as it came. `at` in epoch seconds.
+
+        Returns once that is confirmed; raises LinkError.
+        """
+        headers = letter_headers(delivery, refusal, self._worker.name, key, at)
         properties = sendable(delivery.properties, headers)
         await self._publisher.publish("", self._worker.dead_letter_queue, delivery.body, properties)

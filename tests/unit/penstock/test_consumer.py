@@ -116,7 +116,7 @@ class FakeDeadLetters:
         self.refuses = refuses
         self._story = story
 
-    async def publish(self, delivery: Delivery, _refusal: Refusal, _key: str | None) -> None:
+    async def publish(self, delivery: Delivery, _refusal: Refusal, _key: str | None, _at: float) -> None:
         if self.refuses:
             self.refuses -= 1
             self._story.append(("refused", delivery.tag))
@@ -338,7 +338,9 @@ async def test_stop_does_not_wait_for_a_batch_to_fill() -> None:
 def test_each_delivery_gets_the_outcome_of_its_record_or_why_there_is_none() -> None:
     deliveries = [make_delivery(tag=tag) for tag in range(1, 6)]
     records = [make_record({}, name) for name in "abc"]
-    found = decided(deliveries, [records[0], POISON, records[1], POISON, records[2]], [WRITTEN, SUPERSEDED, DUPLICATE])
+    found = decided(
+        deliveries, [records[0], POISON, records[1], POISON, records[2]], [WRITTEN, SUPERSEDED, DUPLICATE], 0.0
+    )
     assert [(one.delivery.tag, one.outcome, one.key) for one in found] == [
         (1, WRITTEN, records[0].key),
         (2, POISON, None),
@@ -349,4 +351,4 @@ def test_each_delivery_gets_the_outcome_of_its_record_or_why_there_is_none() -> 
 
 
 def test_nothing_decides_nothing() -> None:
-    assert decided([], [], []) == []
+    assert decided([], [], [], 0.0) == []

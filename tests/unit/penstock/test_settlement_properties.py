@@ -101,7 +101,7 @@ class FakeLetters:
         self.refused: set[int] = set()
         self.confirmed: Counter[int] = Counter()
 
-    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None) -> None:
+    async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None, _at: float) -> None:
         assert refusal in OUTCOMES
         assert key == delivery.body.decode()
         await asyncio.sleep(0)
@@ -120,7 +120,7 @@ class FakeRetries:
     async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None, delay: int) -> None:
         assert isinstance(refusal, Transient)
         assert delay == refusal.delay == 5000
-        await self.letters.publish(delivery, refusal, key)
+        await self.letters.publish(delivery, refusal, key, 0.0)
 
 
 class SettlementMachine(RuleBasedStateMachine):
@@ -170,7 +170,7 @@ class SettlementMachine(RuleBasedStateMachine):
 
     def settle_these(self, chosen: list[Delivery], outcomes: list[Outcome], refused: set[int]) -> None:
         self.letters.refused = refused
-        decided = [Decided(one, outcome, one.body.decode()) for one, outcome in zip(chosen, outcomes, strict=True)]
+        decided = [Decided(one, outcome, one.body.decode(), 0.0) for one, outcome in zip(chosen, outcomes, strict=True)]
         current = [one for one in decided if self.link.is_current(one.delivery)]
         refusals = [one for one in current if isinstance(one.outcome, Poison | Transient)]
         unconfirmed = [one for one in refusals if int(one.delivery.body) in refused]

@@ -13,7 +13,7 @@ from penstock.errors import BatchError, ConnectionLost, SinkUnavailable
 from penstock.idempotency import KEY_HEADER
 from penstock.kept import delivery_of
 from penstock.outcome import Transient
-from penstock.taken import Entry, page, payloads_of
+from penstock.taken import Entry, page, payloads_of, to_enter
 from penstock.testing import make_record
 
 if TYPE_CHECKING:
@@ -144,3 +144,10 @@ async def test_a_cancelled_block_is_cancelled_and_forgets_nothing(backup: FakeBa
     with pytest.raises(asyncio.CancelledError):
         await holding
     assert backup.events[-1] == "rollback"
+
+
+@pytest.mark.parametrize(("header", "entered"), [("penstock-replays", True), ("penstock-attempts", True), ("x", False)])
+def test_a_duplicate_that_was_sent_again_is_entered_again(header: str, entered: bool) -> None:  # noqa: FBT001 a column
+    again = make_record({"name": "d"}, "d")
+    again.delivery.properties.headers = {header: 1}
+    assert to_enter([*RECORDS, again], {1}) == [RECORDS[1], *([again] if entered else [])]
