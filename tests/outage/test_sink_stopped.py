@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from penstock.discovery import load_worker
 from penstock.drill.installation import Installation
 from penstock.drill.servers.wait import wait_until
+from penstock.settings import Settings
+from penstock.topology import topology_of
 from support import broker, stores
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ def artist(number: int) -> tuple[str, dict[str, Any]]:
 
 
 async def _queues(broker_url: str, name: str) -> None:
-    await broker.declare_queue(broker_url, f"{name}.dlq", "unused", {"x-queue-type": "classic"})
+    for other in topology_of(load_worker(name), Settings()).others:
+        await broker.declare_queue(broker_url, other.name, "unused", dict(other.arguments))
     arguments = {**DELIVERY_LIMIT, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"{name}.dlq"}
     await broker.declare_queue(broker_url, name, "discogs", arguments)
 
