@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aio_pika
@@ -35,13 +36,14 @@ from support.notes import notes_worker, quick, running
 from support.wait import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from aio_pika.abc import AbstractIncomingMessage
 
     from penstock.drill.servers import Server
     from penstock.outcome import Refusal
     from penstock.record import Record
+    from support.notes import Running
 
 #: Two rungs that come round soon; in place nothing is waited for.
 SHORT = RetrySettings(min=0.001, max=0.001, later_min=0.1, later_factor=2, later_max=0.2, max_attempts=12)
@@ -138,34 +140,50 @@ async def test_a_record_without_a_version_is_waited_for_in_place(broker_url: str
         assert worker.metric("penstock_settled_messages_total", settlement="retry") == 0
 
 
-@pytest.mark.parametrize("how", ["missing", "full"])
-async def test_a_retry_that_is_not_confirmed_is_held_and_nothing_goes_round(broker_url: str, how: str) -> None:
-    clock = WatchedClock()
-    async with running(broker_url, quick(broker_url, retry=SHORT), clock=clock) as worker:
+def late(record: Record) -> Refusal | None:
+    return EARLY if record.row["id"] == 2 and not attempts(record) else None
+
+
+@asynccontextmanager
+async def without_a_queue(url: str, clock: WatchedClock) -> AsyncIterator[Running]:
+    """A worker that is paused, and one of whose retry queues somebody has deleted."""
+    async with running(url, quick(url, retry=SHORT), clock=clock) as worker:
         await worker.process.link.pause("test")
-        worker.process.link.settings = quick(broker_url, queue=QueueSettings(topology="none"))
-        async with broker.channel(broker_url) as channel:
+        worker.process.link.settings = quick(url, queue=QueueSettings(topology="none"))
+        async with broker.channel(url) as channel:
             await channel.queue_delete("notes.retry.100ms")
-            if how == "full":
-                full = {"x-max-length": 0, "x-overflow": "reject-publish"}
-                await channel.declare_queue("notes.retry.100ms", durable=True, arguments=full)
-        worker.sink.refuses = lambda record: EARLY if record.row["id"] == 2 and not attempts(record) else None
-        await broker.publish(broker_url, "notes", [("any", {"id": n, "version": 1}) for n in range(4)])
+        worker.sink.refuses = late
+        await broker.publish(url, "notes", [("any", {"id": n, "version": 1}) for n in range(4)])
+        yield worker
+
+
+async def test_a_record_whose_retry_queue_is_missing_is_a_dead_letter_and_holds_up_nobody(broker_url: str) -> None:
+    async with without_a_queue(broker_url, WatchedClock()) as worker:
+        await worker.process.link.resume("test")
+        await worker.settled(4)
+        assert set(worker.sink.ids) >= {0, 1, 3}
+        assert worker.metric("penstock_settled_messages_total", settlement="dead_letter") == 1
+        [letter] = await broker.take_all(broker_url, "notes.dlq")
+        assert letter.headers["penstock-error-reason"] == "foreign_key"
+
+
+async def test_a_retry_that_is_not_confirmed_is_held_and_nothing_goes_round(broker_url: str) -> None:
+    clock = WatchedClock()
+    async with without_a_queue(broker_url, clock) as worker, broker.channel(broker_url) as channel:
+        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue("notes.retry.100ms", durable=True, arguments=full)
+        await channel.default_exchange.publish(aio_pika.Message(b"fills it"), queue.name)
         await worker.process.link.resume("test")
         await worker.until(lambda: worker.process.link.paused_for == {"dead_letter"}, "it pauses")
         before = len(clock.slept)
         await worker.until(lambda: len(clock.slept) >= before + 3, "it goes on trying")
         assert worker.process.ready() == "1 retries are not confirmed"
         assert worker.metric("penstock_received_messages_total") == 4
-        async with broker.channel(broker_url) as channel:
-            await channel.queue_delete("notes.retry.100ms")
-            back: dict[str, Any] = {
-                "x-message-ttl": 100, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "notes",
-            }  # fmt: skip
-            await channel.declare_queue("notes.retry.100ms", durable=True, arguments=back)
-        await worker.until(lambda: len(worker.sink.states) == 4 and not worker.process.link.held, "all are written")
-        assert worker.metric("penstock_received_messages_total") == 5
-        assert worker.process.ready() is None
+        await queue.purge()
+        await worker.until(lambda: not worker.process.link.held, "it is confirmed there")
+        await worker.until(lambda: worker.process.ready() is None, "it goes on")
+        assert len(worker.sink.states) == 3
+        assert await broker.depth(broker_url, queue.name) == 1
 
 
 async def test_drain_ends_with_the_work_queue_and_says_what_waits(broker_url: str) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WORKER = "shop-parcels"
 #: How often the worker may die over one message alone, as these tests set it.
 DEATHS = 3
+#: More than ten short lives can write.
+COUNT = 20_000
 
 
 @pytest.fixture(params=["rabbitmq", "rabbitmq4"])
@@ -69,9 +71,9 @@ async def test_a_record_that_ends_the_process_is_dead_lettered_after_as_many_dea
 
 
 async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, url: str, postgres_url: str) -> None:
-    """Small batches that cannot be written, so that each kill finds some held, and later ones find suspects."""
+    """Small batches and many of them, so that each kill finds some held, and later ones find suspects."""
     chance = random.Random(6)
-    await broker.publish(url, "shop", [parcel(number) for number in range(2000)])
+    await broker.publish(url, "shop", [parcel(number) for number in range(COUNT)])
     slow = shop.with_settings(batch__count=20, queue__prefetch=100)
     for _ in range(10):
         with slow.start("run", WORKER) as worker:
@@ -80,5 +82,5 @@ async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, url: s
             worker.kill()
     counts = shop.drain(WORKER)[WORKER]
     assert counts["dead_lettered"] == 0
-    assert await stores.rows(postgres_url, "parcels") == 2000
+    assert await stores.rows(postgres_url, "parcels") == COUNT
     assert await broker.depth(url, f"{WORKER}.dlq") == 0

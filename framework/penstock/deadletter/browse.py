@@ -102,7 +102,7 @@ class Letters:
         """Acknowledge one delivery of this browse. Raises LinkError."""
         if self._generation.ended.is_set():
             raise LinkError(f"a letter of {self._queue} cannot be removed: {self._generation.why}")
-        async with request(f"cannot remove a letter of {self._queue}"):
+        async with request(f"a letter of {self._queue} cannot be removed"):
             await self._generation.channel.basic_ack(tag, wait=True)
 
     async def settled(self) -> None:
