@@ -23,7 +23,7 @@ WORKER = "shop-parcels"
 #: How often the worker may die over one message alone, as these tests set it.
 DEATHS = 3
 #: More than ten short lives can write.
-COUNT = 20_000
+COUNT = 5000
 
 
 @pytest.fixture(params=["rabbitmq", "rabbitmq4"])
@@ -78,7 +78,7 @@ async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, url: s
     for _ in range(10):
         with slow.start("run", WORKER) as worker:
             wait_until(lambda running=worker: running.metric("penstock_received_messages_total") > 0, 60, "a delivery")
-            await asyncio.sleep(chance.uniform(0, 0.3))
+            await asyncio.sleep(chance.uniform(0, 0.1))
             worker.kill()
     counts = shop.drain(WORKER)[WORKER]
     assert counts["dead_lettered"] == 0
