@@ -279,7 +279,7 @@ class Failover:
             if target.breaker.state == "open":
                 target.breaker.probing()
             self._good[target] = self._good.get(target, 0) + 1
-            if self._good[target] == 1 and self._reconciler is not None:
+            if self._reconciler is not None and self._good[target] == 1 < self._settings.failover.return_after:
                 # What it lacks is brought while it is probed further, so that the return takes less.
                 await self._made_ready(target)
         good = self._good[target]
@@ -302,7 +302,7 @@ class Failover:
             self._make_active(target)
 
     async def _made_ready(self, target: Target) -> bool:
-        """Whether an endpoint could be opened and, in mode `independent`, lacks but the newest of what is its."""
+        """Open an endpoint; in mode `independent` give it all but the newest of what is its. Whether that worked."""
         try:
             await target.open()
         except SinkUnavailable as error:

@@ -120,14 +120,11 @@ class Settler:
         """
         try:
             await self._handover.publish(one, settlement)
-        except NotRouted as error:
-            if isinstance(settlement, RetryLater):
-                log.warning("retry_queue_missing", error=str(error))
-                return await self.hand_over(one, DeadLetter(settlement.refusal))
-            log.warning("dead_letter_not_confirmed", reason=settlement.refusal.reason, error=str(error))
-            return None
         except LinkError as error:
             late = isinstance(settlement, RetryLater)
+            if late and isinstance(error, NotRouted):
+                log.warning("retry_queue_missing", error=str(error))
+                return await self.hand_over(one, DeadLetter(settlement.refusal))
             event = "retry_not_confirmed" if late else "dead_letter_not_confirmed"
             log.warning(event, reason=settlement.refusal.reason, error=str(error))
             return None
