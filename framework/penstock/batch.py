@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ class Buffer:
         self.byte_size += len(delivery.body)
         self._changed.set()
 
+    def first(self, count: int) -> list[Delivery]:
+        """The next deliveries to be taken, up to the first suspect; they stay."""
+        return list(takewhile(_is_innocent, islice(self._deliveries, count)))
+
+    async def changed(self) -> None:
+        """Return once something has come, or gone otherwise than by `take`; not to be waited for beside `take`."""
+        self._changed.clear()
+        await self._changed.wait()
+
     def clear(self) -> None:
         """Forget everything: the channel it came on is gone and the broker sends it again."""
         self._deliveries.clear()
@@ -56,29 +66,29 @@ class Buffer:
         self._closed = True
         self._changed.set()
 
-    async def take(self, full: BatchSettings) -> list[Delivery]:
+    async def take(self, full: BatchSettings, most: int | None = None) -> list[Delivery]:
         """The next batch: full by count or bytes, or as it is after `period` seconds from its first delivery.
 
         On an idle queue, where nothing has come for a period, the first delivery does not wait: it
         leaves at once with whatever came in the same read. Empty when woken with nothing there.
-        A suspect is a batch of its own, in its turn.
+        A suspect is a batch of its own, in its turn. Of `most` deliveries where that is less than the settings say.
         """
+        count = full.count if most is None else min(most, full.count)
         if not self._deliveries and not self._closed:
             since = self._clock.monotonic()
-            self._changed.clear()
-            await self._changed.wait()
+            await self.changed()
             idle = self._clock.monotonic() - since >= full.period
         else:
             idle = False
         if idle:
             await asyncio.sleep(0)
         else:
-            await self._fill(full)
+            await self._fill(full, count)
         taken: list[Delivery] = []
         size = 0
-        while self._deliveries and len(taken) < full.count and size < full.byte_size:
+        while self._deliveries and len(taken) < count and size < full.byte_size:
             delivery = self._deliveries[0]
-            alone = delivery.redelivered and delivery.is_suspect
+            alone = not _is_innocent(delivery)
             if alone and taken:
                 break
             taken.append(self._deliveries.popleft())
@@ -88,15 +98,15 @@ class Buffer:
         self.byte_size -= size
         return taken
 
-    async def _fill(self, full: BatchSettings) -> None:
+    async def _fill(self, full: BatchSettings, count: int) -> None:
         """Wait until there is a full batch, or none any more, or `period` has passed, or the buffer is closed."""
         deadline = self._clock.monotonic() + full.period
         while (
             not self._closed
             and self._deliveries
-            and len(self._deliveries) < min(full.count, self.ahead)
+            and len(self._deliveries) < min(count, self.ahead)
             and self.byte_size < full.byte_size
-            and not (self._deliveries[0].redelivered and self._deliveries[0].is_suspect)
+            and _is_innocent(self._deliveries[0])
         ):
             self._changed.clear()
             try:
@@ -104,6 +114,10 @@ class Buffer:
                     await self._changed.wait()
             except TimeoutError:
                 return
+
+
+def _is_innocent(delivery: Delivery) -> bool:
+    return not (delivery.redelivered and delivery.is_suspect)
 
 
 def collapse(records: Sequence[Record]) -> list[list[int]]:

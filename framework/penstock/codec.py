@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from operator import index
+from operator import attrgetter, index
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from penstock.idempotency import content_hash, key_of
+from penstock.idempotency import content_hash
 from penstock.outcome import Poison
 from penstock.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.delivery import Delivery
     from penstock.settings import Limits
     from penstock.worker import Worker
@@ -29,6 +31,7 @@ class Codec:
         self._worker = worker
         self.limits = limits
         self._model: TypeAdapter[Any] = TypeAdapter(worker.model)
+        self._version = worker.version or version_of(worker.model)
 
     def decode(self, delivery: Delivery) -> Record | Poison:
         """The record of a delivery, or why there is none: too_large, not_json, too_deep, invalid, unmappable."""
@@ -37,30 +40,46 @@ class Codec:
         if len(body) > self.limits.body_bytes:
             text = f"the body has {len(body)} bytes; limits.body_bytes is {self.limits.body_bytes}"
             return Poison("too_large", "BodyTooLarge", text)
+        # All of these may stand in a string as well: then the body is read once more than need be.
+        odd = b"NaN" in body or b"Infinity" in body or body.count(b"[") + body.count(b"{") > self.limits.depth
+        if odd and (fault := self._fault(body)):
+            return fault
+        try:
+            # Validated from the bytes, so that a strict model gets JSON's rules (a date is text there).
+            value = self._model.validate_json(body)
+            row = worker.mapping(value)
+            version = None if self._version is None else self._version(value)
+            if version is not None:
+                version = index(version)  # a TypeError where it is no integer
+            natural_key = worker.natural_key(value)
+            hash(natural_key)
+            hashed = content_hash(row, version, worker.mapping_version)
+            return Record(delivery, row, natural_key, hashed, version, worker.key_fields)
+        except ValidationError as error:
+            return self._fault(body) or Poison("invalid", "ValidationError", explain(error))
+        except Exception as error:  # noqa: BLE001 validators and mapping are the user's; the fuse stops one broken for all
+            return Poison("unmappable", type(error).__name__, str(error))
+
+    def _fault(self, body: bytes) -> Poison | None:
+        """Why a body is none that any model could take, if it is so."""
         try:
             document = from_json(body, allow_inf_nan=False)
         except ValueError as error:
             reason = "too_deep" if "recursion limit" in str(error) else "not_json"
             return Poison(reason, type(error).__name__, str(error))
-        # An open bracket may stand in a string, so that their number is only an upper bound of the depth.
-        depth_limit = self.limits.depth
-        if body.count(b"[") + body.count(b"{") > depth_limit and deeper_than(document, depth_limit):
-            return Poison("too_deep", "TooDeep", f"the body is nested deeper than limits.depth = {depth_limit}")
-        try:
-            # Validated from the bytes, so that a strict model gets JSON's rules (a date is text there).
-            value = self._model.validate_json(body)
-            row = worker.mapping(value)
-            version = worker.version(value) if worker.version else getattr(value, "version", None)
-            if version is not None:
-                version = index(version)  # a TypeError where it is no integer
-            natural_key = worker.natural_key(value)
-            hash(natural_key)
-            key = key_of(delivery.properties.headers, document, worker.key_fields)
-            return Record(delivery, row, natural_key, key, content_hash(row, version, worker.mapping_version), version)
-        except ValidationError as error:
-            return Poison("invalid", "ValidationError", explain(error))
-        except Exception as error:  # noqa: BLE001 validators and mapping are the user's; the fuse stops one broken for all
-            return Poison("unmappable", type(error).__name__, str(error))
+        if deeper_than(document, self.limits.depth):
+            return Poison("too_deep", "TooDeep", f"the body is nested deeper than limits.depth = {self.limits.depth}")
+        return None
+
+
+def version_of(model: Any) -> Callable[[Any], Any] | None:
+    """What reads the version that values of a model have by themselves; None where they can have none.
+
+    A model is asked once: asking each value for what it lacks costs more than to validate it.
+    """
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.model_config.get("extra") != "allow":
+        return attrgetter("version") if "version" in model.model_fields or hasattr(model, "version") else None
+    return lambda value: getattr(value, "version", None)
 
 
 def deeper_than(document: Any, limit: int) -> bool:

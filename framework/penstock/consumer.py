@@ -5,7 +5,8 @@
     writer.write           Outcome      one per record, or an outage, in which nothing is settled
     settler.settle         Ack | RetryLater | DeadLetter
 
-A suspect, a delivery that came back often, is a batch of its own, tried alone (suspects.py).
+While a batch is written the next one is decoded, as far as it is here (ahead.py). A suspect, a delivery that
+came back often, is a batch of its own, tried alone and never ahead (suspects.py).
 An outage is not an outcome: the batch is held, the consumer paused, the endpoint probed, the same
 batch written again.
 """
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from penstock.ahead import Ahead
+from penstock.batch_size import BatchSize
 from penstock.errors import FuseBlown, SinkUnavailable, SpillFirst
 from penstock.outcome import Duplicate, Poison, Transient
 from penstock.record import Record
@@ -66,7 +69,8 @@ class Consumer:
         self._held_at = 0.0
         #: Why the consumer waits, in one line; empty while it works.
         self.trouble = ""
-        self._codec = codec
+        self._ahead = Ahead(codec, link.buffer)
+        self._size = BatchSize(settings.batch)
         self._link = link
         self._writer = writer
         self._settler = settler
@@ -81,13 +85,13 @@ class Consumer:
     async def run(self) -> None:
         """Work until `stop` has been called and everything held is settled, or cannot be."""
         while not (self._stopping.is_set() and (self._given_up or len(self._link.buffer) == 0)):
-            deliveries = await self._link.buffer.take(self.settings.batch)
+            deliveries = await self._link.buffer.take(self.settings.batch, self._size.count)
             condemned = await self._suspects.begin(deliveries) if deliveries and deliveries[0].redelivered else None
             decoded: list[Record | Poison] = []
             records: list[Record] = []
             poison: list[Poison] = []
             for delivery in deliveries:
-                result = condemned or self._codec.decode(delivery)
+                result = condemned or self._ahead.decode(delivery)
                 decoded.append(result)
                 if isinstance(result, Record):
                     records.append(result)
@@ -96,12 +100,15 @@ class Consumer:
             at = self._clock.now()
             self.held, self._held_at = deliveries, self._clock.monotonic()
             while self.held:
+                started = self._clock.monotonic()
                 try:
-                    outcomes = await self._writer.write(records, poison)
+                    async with self._ahead.working(self._size.count):
+                        outcomes = await self._writer.write(records, poison)
                 except (SinkUnavailable, FuseBlown) as error:
                     await self._suspects.survived()
                     self.held = deliveries if await self._hold(error) else ()
                 else:
+                    self._size.written(len(deliveries), self._clock.monotonic() - started)
                     await self._written()
                     await self._settle(decided(deliveries, decoded, outcomes, at))
                     if self._suspects.under_way and not self._given_up:
@@ -118,6 +125,7 @@ class Consumer:
     def reload(self, settings: Settings) -> None:
         """Take new settings; a blown fuse is tried again at once."""
         self.settings = settings
+        self._size.settings = settings.batch
         self._suspects.settings = settings
         self._reloaded.set()
 
@@ -215,7 +223,7 @@ def decided(
     """
     of_records = iter(outcomes)
     return [
-        Decided(delivery, next(of_records), result.key, at)
+        Decided(delivery, next(of_records), result, at)
         if isinstance(result, Record)
         else Decided(delivery, result, None, at)
         for delivery, result in zip(deliveries, decoded, strict=True)

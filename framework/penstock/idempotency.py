@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic_core import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,13 @@ def key_of(headers: Mapping[str, Any] | None, document: Any, fields: Sequence[st
     if fields and isinstance(document, dict):
         document = {name: document.get(name) for name in fields}
     return hashlib.sha256(canonical(document)).hexdigest()
+
+
+def message_key(headers: Mapping[str, Any] | None, body: bytes, fields: Sequence[str]) -> str:
+    """The key of a message whose body is JSON, as `key_of` says."""
+    if headers and (given := header_key(headers)):
+        return given
+    return key_of(None, from_json(body, allow_inf_nan=False), fields)
 
 
 def content_hash(row: Any, version: int | None, mapping_version: int) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from penstock.idempotency import message_key
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from penstock.delivery import Delivery
 
@@ -15,17 +17,25 @@ if TYPE_CHECKING:
 class Record:
     """One validated record.
 
-    `row` is what the worker's mapping made of it, in the shape its sink takes. `key` is the
-    event's identity (64 hex digits), `content_hash` the SHA-256 of the row, its version and the
-    mapping's version (64 hex digits); `version` is None where the source has none.
+    `row` is what the worker's mapping made of it, in the shape its sink takes. `content_hash` is
+    the SHA-256 of the row, its version and the mapping's version (64 hex digits); `version` is None
+    where the source has none. `key_fields` are the fields that its key is made of, none for all.
     """
 
     delivery: Delivery
     row: Any
     natural_key: Hashable
-    key: str
     content_hash: str
     version: int | None
+    key_fields: Sequence[str] = ()
+    known_key: str = ""
+
+    @property
+    def key(self) -> str:
+        """The event's identity: what its publisher set, else 64 hex digits. Worked out once somebody asks."""
+        if not self.known_key:
+            self.known_key = message_key(self.delivery.properties.headers, self.delivery.body, self.key_fields)
+        return self.known_key
 
 
 @dataclass(frozen=True, slots=True, eq=False)

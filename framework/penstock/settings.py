@@ -126,12 +126,16 @@ def _check_regions(section: Postgres | Neo4j) -> None:
 
 
 class BatchSettings(Section):
-    """When a batch is full: `count` records, `byte_size` bytes of bodies, or `period` seconds after its first."""
+    """When a batch is full: `count` records, `byte_size` bytes of bodies, or `period` seconds after its first.
+
+    Batches get smaller while full ones take the sink longer than `write_seconds`, and grow again up to `count`.
+    """
 
     #: Twice as many still fit into the largest prefetch.
     count: int = Field(500, ge=1, le=32_767)
     byte_size: int = Field(8 * 1024 * 1024, ge=1)
     period: float = Field(0.1, ge=0)
+    write_seconds: float = Field(10, gt=0)
 
 
 class QueueSettings(Section):

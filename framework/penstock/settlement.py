@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penstock.link import Link
     from penstock.metrics import Metrics
     from penstock.outcome import Refusal
+    from penstock.record import Record
     from penstock.suspects import Suspects
 
 log = structlog.get_logger(__name__)
@@ -68,15 +69,20 @@ def settlement_for(outcome: Outcome) -> Settlement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decided:
-    """A delivery whose outcome is known. `key` is the record's key, None where it could not be decoded.
+    """A delivery whose outcome is known. `record` is None where it could not be decoded.
 
     `at`: when its batch was taken in hand, in epoch seconds. What its sink was given later is newer than it.
     """
 
     delivery: Delivery
     outcome: Outcome
-    key: str | None
+    record: Record | None
     at: float
+
+    @property
+    def key(self) -> str | None:
+        """The record's key."""
+        return None if self.record is None else self.record.key
 
 
 class Settler:

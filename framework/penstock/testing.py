@@ -54,9 +54,9 @@ def make_record(
         delivery=make_delivery(),
         row=row,
         natural_key=natural_key,
-        key=digest if key is None else key,
         content_hash=digest if content_hash is None else content_hash,
         version=version,
+        known_key=digest if key is None else key,
     )
 
 

@@ -20,7 +20,7 @@ def record(headers: dict[str, object], message_id: str | None = "m1") -> Record:
         redelivered=True,
         properties=properties,
     )
-    return Record(delivery, row={"n": 1}, natural_key="n1", key="k" * 64, content_hash="h", version=5)
+    return Record(delivery, row={"n": 1}, natural_key="n1", content_hash="h", version=5, known_key="k" * 64)
 
 
 def test_body_address_and_key_come_back_through_the_journal() -> None:

@@ -13,7 +13,7 @@ from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Outcome, Poison, Transient
 from penstock.settings import Settings
 from penstock.settlement import ACK, DeadLetter, Decided, RetryLater, Settlement, Settler, settlement_for
-from penstock.testing import make_delivery
+from penstock.testing import make_delivery, make_record
 from support.clock import ManualClock
 from support.endpoints import Letters
 from support.handing import handover, suspects_of
@@ -50,11 +50,11 @@ async def test_a_record_whose_retry_queue_is_missing_is_a_dead_letter() -> None:
     worker, settings = notes_worker(GatedSink()), Settings()
     link = Link(worker, settings, Buffer(ManualClock()), ManualClock(), metrics)
     settler = Settler(link, leaving, suspects_of(worker, settings, metrics), metrics)
-    delivery = make_delivery()
-    assert await settler.hand_over(Decided(delivery, WAITS, "key", 1.0), RetryLater(WAITS, 5000)) == DeadLetter(WAITS)
+    delivery, record = make_delivery(), make_record({}, 1, key="key")
+    assert await settler.hand_over(Decided(delivery, WAITS, record, 1.0), RetryLater(WAITS, 5000)) == DeadLetter(WAITS)
     assert letters.letters == [(delivery, WAITS, "key")]
     letters.away = NotRouted("no queue")
-    assert await settler.hand_over(Decided(delivery, WAITS, "key", 1.0), RetryLater(WAITS, 5000)) is None
+    assert await settler.hand_over(Decided(delivery, WAITS, record, 1.0), RetryLater(WAITS, 5000)) is None
 
 
 class NoQueues:

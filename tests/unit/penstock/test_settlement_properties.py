@@ -21,6 +21,7 @@ from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SPILLED, SUPERSEDED, WRITTEN, Outcome, Poison, Transient
 from penstock.settings import BatchSettings, Settings
 from penstock.settlement import Decided, Settler
+from penstock.testing import make_record
 from support.clock import ManualClock
 from support.handing import handover, suspects_of
 from support.notes import GatedSink, notes_worker
@@ -170,7 +171,10 @@ class SettlementMachine(RuleBasedStateMachine):
 
     def settle_these(self, chosen: list[Delivery], outcomes: list[Outcome], refused: set[int]) -> None:
         self.letters.refused = refused
-        decided = [Decided(one, outcome, one.body.decode(), 0.0) for one, outcome in zip(chosen, outcomes, strict=True)]
+        decided = [
+            Decided(one, outcome, make_record({}, one.tag, key=one.body.decode()), 0.0)
+            for one, outcome in zip(chosen, outcomes, strict=True)
+        ]
         current = [one for one in decided if self.link.is_current(one.delivery)]
         refusals = [one for one in current if isinstance(one.outcome, Poison | Transient)]
         unconfirmed = [one for one in refusals if int(one.delivery.body) in refused]

@@ -68,7 +68,7 @@ class KeylessSink(MemorySink):
     async def write(self, batch: Batch) -> Sequence[Outcome]:
         outcomes = await super().write(batch)
         entered = self.backup.messages[self.worker]
-        entered[:] = [message_of(replace(record, key="0" * 64)) for record in batch.records[: len(entered)]]
+        entered[:] = [message_of(replace(record, known_key="0" * 64)) for record in batch.records[: len(entered)]]
         return outcomes
 
 

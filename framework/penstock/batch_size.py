@@ -1,0 +1,52 @@
+"""How many records the next batch may have: as many as the settings say, fewer while they take the sink too long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.settings import BatchSettings
+
+#: A batch is never made smaller than this part of batch.count.
+SMALLEST_PART = 16
+#: A half that takes more than this part of what the whole took is no remedy: the time is not the records'.
+NO_REMEDY = 0.75
+#: Full batches after which halving is tried again where it was no remedy.
+PATIENCE = 100
+
+
+class BatchSize:
+    """Halved while full batches take longer than batch.write_seconds, doubled while they take under a quarter of it.
+
+    Where fewer records are no faster (a slow line, say), it goes back to all of them.
+    """
+
+    def __init__(self, settings: BatchSettings) -> None:
+        self.settings = settings
+        self._count = settings.count
+        #: What the last batch took, in seconds, that was too slow and was answered by halving.
+        self._slow: float | None = None
+        self._patience = 0
+
+    @property
+    def count(self) -> int:
+        """Records of the next batch, at most."""
+        return min(self._count, self.settings.count)
+
+    def written(self, records: int, seconds: float) -> None:
+        """Take note of a batch that the sink has taken. One that was not full says nothing."""
+        aim = self.settings.write_seconds
+        if records < self.count:
+            return
+        if seconds <= aim:
+            self._slow = None
+            if seconds < aim / 4:
+                self._count = min(self.settings.count, 2 * self.count)
+        elif self._patience:
+            self._patience -= 1
+        elif self._slow is not None and seconds > NO_REMEDY * self._slow:
+            self._count, self._slow, self._patience = self.settings.count, None, PATIENCE
+        elif self.count > (smallest := max(1, self.settings.count // SMALLEST_PART)):
+            self._count, self._slow = max(smallest, self.count // 2), seconds
+        else:
+            self._slow = None

@@ -1,0 +1,98 @@
+"""The next batch is decoded while the one before is written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from penstock.ahead import STRETCH, Ahead
+from penstock.batch import Buffer
+from penstock.codec import Codec
+from penstock.outcome import Poison
+from penstock.settings import Limits
+from penstock.testing import MemorySink, make_delivery
+from support.clock import ManualClock
+from support.notes import notes_worker
+
+if TYPE_CHECKING:
+    from penstock.delivery import Delivery
+    from penstock.record import Record
+
+
+class Counting(Codec):
+    """Remembers what it decoded."""
+
+    def __init__(self) -> None:
+        super().__init__(notes_worker(MemorySink()), Limits())
+        self.seen: list[Delivery] = []
+
+    def decode(self, delivery: Delivery) -> Record | Poison:
+        self.seen.append(delivery)
+        return super().decode(delivery)
+
+
+def deliveries(count: int) -> list[Delivery]:
+    return [make_delivery(b'{"id": "%d", "text": ""}' % number) for number in range(count)]
+
+
+async def turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_what_waits_is_decoded_once_and_stays() -> None:
+    buffer, codec = Buffer(ManualClock()), Counting()
+    ahead = Ahead(codec, buffer)
+    waiting = deliveries(3 * STRETCH)
+    for one in waiting:
+        buffer.put(one)
+    async with ahead.working(2 * STRETCH):
+        await turns()
+    assert codec.seen == waiting[: 2 * STRETCH]
+    assert len(buffer) == len(waiting)
+    records = [ahead.decode(one) for one in waiting]
+    assert codec.seen == waiting
+    assert [record.delivery for record in records if not isinstance(record, Poison)] == waiting
+
+
+async def test_what_comes_while_the_sink_writes_is_decoded_too() -> None:
+    buffer, codec = Buffer(ManualClock()), Counting()
+    first, second = deliveries(2)
+    async with Ahead(codec, buffer).working(10):
+        await turns()
+        buffer.put(first)
+        await turns()
+        assert codec.seen == [first]
+        buffer.put(second)
+        await turns()
+        assert codec.seen == [first, second]
+        buffer.clear()
+        buffer.wake()
+        await turns()
+    assert codec.seen == [first, second]
+
+
+async def test_a_suspect_and_what_is_behind_it_are_left_alone() -> None:
+    buffer, codec = Buffer(ManualClock()), Counting()
+    innocent, suspect, behind = deliveries(3)
+    suspect.redelivered = True
+    suspect.properties.headers = {"x-delivery-count": 3}
+    for one in (innocent, suspect, behind):
+        buffer.put(one)
+    async with Ahead(codec, buffer).working(10):
+        await turns()
+    assert codec.seen == [innocent]
+
+
+async def test_what_was_given_back_is_forgotten() -> None:
+    buffer, codec = Buffer(ManualClock()), Counting()
+    ahead = Ahead(codec, buffer)
+    [gone] = deliveries(1)
+    buffer.put(gone)
+    async with ahead.working(10):
+        await turns()
+    buffer.clear()
+    async with ahead.working(10):
+        await turns()
+    ahead.decode(gone)
+    assert codec.seen == [gone, gone]
