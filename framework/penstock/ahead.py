@@ -25,17 +25,14 @@ class Ahead:
     def __init__(self, codec: Codec, buffer: Buffer) -> None:
         self._codec = codec
         self._buffer = buffer
-        self._decoded: dict[Delivery, Record | Poison] = {}
-
-    def decode(self, delivery: Delivery) -> Record | Poison:
-        """The record of a delivery that was taken, or why there is none."""
-        return self._decoded.pop(delivery, None) or self._codec.decode(delivery)
+        #: Each delivery's record, or why there is none.
+        self.decoded: dict[Delivery, Record | Poison] = {}
 
     @asynccontextmanager
     async def working(self, count: int) -> AsyncIterator[None]:
         """While the block waits, decode so many deliveries, as they come; none that may end the process."""
         # What is left here was given back to the broker, or was not taken yet.
-        self._decoded.clear()
+        self.decoded.clear()
         work = asyncio.create_task(self._work(count), name="decode ahead")
         try:
             yield
@@ -43,8 +40,8 @@ class Ahead:
             work.cancel()
 
     async def _work(self, count: int) -> None:
-        while len(self._decoded) < count:
-            waiting = [one for one in self._buffer.first(count) if one not in self._decoded]
+        while len(self.decoded) < count:
+            waiting = [one for one in self._buffer.first(count) if one not in self.decoded]
             for delivery in waiting[:STRETCH]:
-                self._decoded[delivery] = self._codec.decode(delivery)
+                self.decoded[delivery] = self._codec.decode(delivery)
             await (self._buffer.changed() if len(waiting) <= STRETCH else asyncio.sleep(0))

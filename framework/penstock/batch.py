@@ -45,7 +45,7 @@ class Buffer:
 
     def first(self, count: int) -> list[Delivery]:
         """The next deliveries to be taken, up to the first suspect; they stay."""
-        return list(takewhile(_is_innocent, islice(self._deliveries, count)))
+        return list(takewhile(lambda one: not one.is_suspect, islice(self._deliveries, count)))
 
     async def changed(self) -> None:
         """Return once something has come, or gone otherwise than by `take`; not to be waited for beside `take`."""
@@ -76,7 +76,8 @@ class Buffer:
         count = full.count if most is None else min(most, full.count)
         if not self._deliveries and not self._closed:
             since = self._clock.monotonic()
-            await self.changed()
+            self._changed.clear()
+            await self._changed.wait()
             idle = self._clock.monotonic() - since >= full.period
         else:
             idle = False
@@ -88,7 +89,7 @@ class Buffer:
         size = 0
         while self._deliveries and len(taken) < count and size < full.byte_size:
             delivery = self._deliveries[0]
-            alone = not _is_innocent(delivery)
+            alone = delivery.redelivered and delivery.is_suspect
             if alone and taken:
                 break
             taken.append(self._deliveries.popleft())
@@ -106,7 +107,7 @@ class Buffer:
             and self._deliveries
             and len(self._deliveries) < min(count, self.ahead)
             and self.byte_size < full.byte_size
-            and _is_innocent(self._deliveries[0])
+            and not (self._deliveries[0].redelivered and self._deliveries[0].is_suspect)
         ):
             self._changed.clear()
             try:
@@ -114,10 +115,6 @@ class Buffer:
                     await self._changed.wait()
             except TimeoutError:
                 return
-
-
-def _is_innocent(delivery: Delivery) -> bool:
-    return not (delivery.redelivered and delivery.is_suspect)
 
 
 def collapse(records: Sequence[Record]) -> list[list[int]]:

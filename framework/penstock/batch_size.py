@@ -22,31 +22,32 @@ class BatchSize:
     """
 
     def __init__(self, settings: BatchSettings) -> None:
-        self.settings = settings
-        self._count = settings.count
+        #: Records of the next batch, at most.
+        self.count = settings.count
+        self._settings = settings
         #: What the last batch took, in seconds, that was too slow and was answered by halving.
         self._slow: float | None = None
         self._patience = 0
 
-    @property
-    def count(self) -> int:
-        """Records of the next batch, at most."""
-        return min(self._count, self.settings.count)
+    def reload(self, settings: BatchSettings) -> None:
+        """Take new settings, and start anew."""
+        self._settings, self.count = settings, settings.count
+        self._slow, self._patience = None, 0
 
     def written(self, records: int, seconds: float) -> None:
         """Take note of a batch that the sink has taken. One that was not full says nothing."""
-        aim = self.settings.write_seconds
+        aim = self._settings.write_seconds
         if records < self.count:
             return
         if seconds <= aim:
             self._slow = None
             if seconds < aim / 4:
-                self._count = min(self.settings.count, 2 * self.count)
+                self.count = min(self._settings.count, 2 * self.count)
         elif self._patience:
             self._patience -= 1
         elif self._slow is not None and seconds > NO_REMEDY * self._slow:
-            self._count, self._slow, self._patience = self.settings.count, None, PATIENCE
-        elif self.count > (smallest := max(1, self.settings.count // SMALLEST_PART)):
-            self._count, self._slow = max(smallest, self.count // 2), seconds
+            self.count, self._slow, self._patience = self._settings.count, None, PATIENCE
+        elif self.count > (smallest := max(1, self._settings.count // SMALLEST_PART)):
+            self.count, self._slow = max(smallest, self.count // 2), seconds
         else:
             self._slow = None

@@ -69,6 +69,7 @@ class Consumer:
         self._held_at = 0.0
         #: Why the consumer waits, in one line; empty while it works.
         self.trouble = ""
+        self._codec = codec
         self._ahead = Ahead(codec, link.buffer)
         self._size = BatchSize(settings.batch)
         self._link = link
@@ -91,7 +92,7 @@ class Consumer:
             records: list[Record] = []
             poison: list[Poison] = []
             for delivery in deliveries:
-                result = condemned or self._ahead.decode(delivery)
+                result = condemned or self._ahead.decoded.get(delivery) or self._codec.decode(delivery)
                 decoded.append(result)
                 if isinstance(result, Record):
                     records.append(result)
@@ -125,7 +126,7 @@ class Consumer:
     def reload(self, settings: Settings) -> None:
         """Take new settings; a blown fuse is tried again at once."""
         self.settings = settings
-        self._size.settings = settings.batch
+        self._size.reload(settings.batch)
         self._suspects.settings = settings
         self._reloaded.set()
 

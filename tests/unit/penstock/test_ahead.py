@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.ahead import STRETCH, Ahead
 from penstock.batch import Buffer
 from penstock.codec import Codec
-from penstock.outcome import Poison
+from penstock.record import Record
 from penstock.settings import Limits
 from penstock.testing import MemorySink, make_delivery
 from support.clock import ManualClock
@@ -16,7 +16,7 @@ from support.notes import notes_worker
 
 if TYPE_CHECKING:
     from penstock.delivery import Delivery
-    from penstock.record import Record
+    from penstock.outcome import Poison
 
 
 class Counting(Codec):
@@ -50,9 +50,8 @@ async def test_what_waits_is_decoded_once_and_stays() -> None:
         await turns()
     assert codec.seen == waiting[: 2 * STRETCH]
     assert len(buffer) == len(waiting)
-    records = [ahead.decode(one) for one in waiting]
-    assert codec.seen == waiting
-    assert [record.delivery for record in records if not isinstance(record, Poison)] == waiting
+    records = [ahead.decoded[one] for one in waiting[: 2 * STRETCH]]
+    assert [one.delivery for one in records if isinstance(one, Record)] == codec.seen
 
 
 async def test_what_comes_while_the_sink_writes_is_decoded_too() -> None:
@@ -91,8 +90,8 @@ async def test_what_was_given_back_is_forgotten() -> None:
     buffer.put(gone)
     async with ahead.working(10):
         await turns()
+    assert list(ahead.decoded) == [gone]
     buffer.clear()
     async with ahead.working(10):
         await turns()
-    ahead.decode(gone)
-    assert codec.seen == [gone, gone]
+    assert not ahead.decoded

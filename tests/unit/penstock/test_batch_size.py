@@ -52,5 +52,5 @@ def test_where_fewer_records_are_no_faster_it_goes_back_to_all() -> None:
 
 def test_new_settings_bound_it() -> None:
     size = size_of()
-    size.settings = BatchSettings(count=10)
+    size.reload(BatchSettings(count=10))
     assert size.count == 10
