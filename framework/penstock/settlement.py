@@ -67,7 +67,7 @@ def settlement_for(outcome: Outcome) -> Settlement:
             assert_never(outcome)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Decided:
     """A delivery whose outcome is known. `record` is None where it could not be decoded.
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import BatchError
 from penstock.outcome import Poison
 from penstock_workers.table.row import TableRow
+from penstock_workers.table.statements import COMPOSED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from penstock.record import Record
     from penstock.worker import Mode
@@ -52,25 +55,34 @@ def steps(
     writers take their locks in one order. Records of one key stay in the batch's order: each
     comes in a later statement than the one before.
     """
-    rounds: Counter[tuple[str, Hashable]] = Counter()
+    rounds: defaultdict[str, dict[Hashable, int]] = defaultdict(dict)
     grouped: dict[tuple[str, int, tuple[str, ...]], list[int]] = {}
     for position in positions:
         row = records[position].row
         table = tables[row.table]
         turn = 0
         if table.key:
-            key = (table.name, tuple(row.values[column] for column in table.key))
-            turn = rounds[key]
-            rounds[key] += 1
-        grouped.setdefault((table.name, turn, _columns(table, row, mode)), []).append(position)
+            of_key, key = rounds[table.name], _key_reader(table)(row.values)
+            turn = of_key.get(key, 0)
+            of_key[key] = turn + 1
+        columns = _given_columns(table, row) if mode == "update" else _all_columns(table)
+        grouped.setdefault((table.name, turn, columns), []).append(position)
     return [Step(tables[name], columns, tuple(grouped[name, turn, columns])) for name, turn, columns in sorted(grouped)]
 
 
-def _columns(table: Table, row: TableRow, mode: Mode) -> tuple[str, ...]:
-    """An update leaves alone what a record does not give; otherwise what it does not give is NULL."""
-    if mode == "update":
-        return (*table.key, *(column for column in table.other_columns if column in row.values))
+def _given_columns(table: Table, row: TableRow) -> tuple[str, ...]:
+    """An update leaves alone what a record does not give."""
+    return tuple(column for column in _all_columns(table) if column in row.values)
+
+
+@lru_cache(maxsize=COMPOSED)
+def _all_columns(table: Table) -> tuple[str, ...]:
     return (*table.key, *table.other_columns)
+
+
+@lru_cache(maxsize=COMPOSED)
+def _key_reader(table: Table) -> Callable[[Mapping[str, Any]], Hashable]:
+    return itemgetter(*table.key)
 
 
 def _fault(row: object, tables: Mapping[str, Table]) -> str | None:
