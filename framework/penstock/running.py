@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload:
     server = HealthServer(process, process.metrics.registry, settings.http.host, port, worker=worker.name)
     await server.start()
     log.info("worker_started", port=server.port, drain=drain)
+    # What was imported stays for good: looking through it for garbage again and again costs more than a batch.
+    gc.freeze()
     try:
         async with _signals(process, reload):
             await _work(process, drain=drain)
