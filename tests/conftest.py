@@ -18,9 +18,11 @@ from penstock.drill.servers import (
     private_pgbouncer,
     private_server,
     private_standby,
+    running,
     shared_server,
     stand_in,
 )
+from penstock.drill.servers.embedded import development_broker
 from penstock.drill.servers.graph import wipe
 from penstock.drill.servers.management import Management
 from penstock.drill.servers.postgres_standby import forget_standby
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from penstock.drill.servers.native import NativeServer
 
 pytest_plugins = ["fixtures_data", "fixtures_graph", "support.outside"]
+
+#: RabbitMQ as it is in either version.
+EITHER = tuple(pytest.param(kind, marks=pytest.mark.rabbitmq) for kind in ("rabbitmq", "rabbitmq4"))
 
 #: A kind of server, or "pgbouncer".
 Name = TypeVar("Name", bound=str)
@@ -220,6 +225,37 @@ def broker_url(request: pytest.FixtureRequest, rabbitmq_or_none: Server | None) 
         return
     with _stand_in("rabbitmq") as server:
         yield server.url
+
+
+@pytest.fixture(params=EITHER)
+def rabbitmq_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a virtual host that is this test's own, on RabbitMQ 3.10 and on 4.0."""
+    with _own_host(request.getfixturevalue(request.param)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def development() -> Iterator[Server]:
+    """The development broker, for all tests of one file."""
+    with running(development_broker()) as server:
+        yield server
+
+
+@pytest.fixture(params=[*EITHER, "development"])
+def each_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """RabbitMQ 3.10 and 4.0, in a virtual host of the test's own, and the development broker."""
+    server: Server = request.getfixturevalue(request.param)
+    if request.param == "development":
+        yield server.url
+        return
+    with _own_host(server) as url:
+        yield url
+
+
+@contextmanager
+def _own_host(server: Server) -> Iterator[str]:
+    with Management(server.address) as client, client.virtual_host() as name:
+        yield server.address.within(name)
 
 
 @pytest.fixture

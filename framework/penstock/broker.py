@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal
 
 import aio_pika
+import orjson
 from aio_pika.abc import ConnectionParameter
 from aiormq.channel import Channel
 from aiormq.exceptions import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from penstock.blockage import Blockage
     from penstock.broker_address import BrokerAddress
     from penstock.settings import RabbitMQ
-    from penstock.topology import Topology
+    from penstock.topology import Queue, Topology
 
 #: What the client library raises when the broker, the channel or the network fails.
 BROKER_ERRORS = (AMQPError, OSError, TimeoutError, RuntimeError)
@@ -184,28 +185,31 @@ async def ensure_topology(connection: AbstractConnection, topology: Topology, mo
     if mode == "none":
         return
     channel = await open_channel(connection, confirms=False)
+    asked: Queue | None = None
     try:
         async with request("the topology cannot be declared"):
-            await _declare(channel, topology, mode)
+            for binding in topology.bindings:
+                kind, passive = binding.exchange_type, mode != "declare"
+                await channel.exchange_declare(binding.exchange, exchange_type=kind, durable=True, passive=passive)
+            for asked in (*topology.others, topology.queue):
+                arguments: dict[str, FieldValue] = dict(asked.arguments)
+                await channel.queue_declare(asked.name, durable=True, passive=mode == "check", arguments=arguments)
+            for binding in topology.bindings if mode == "declare" else ():
+                await channel.queue_bind(topology.queue.name, binding.exchange, binding.routing_key)
     except LinkError as error:
         match error.__cause__:
             case ChannelPreconditionFailed() | ChannelAccessRefused() as cause:
                 mend = "Change the setting or delete the queue, or take it as it is with PENSTOCK_QUEUE__TOPOLOGY=check"
                 raise TopologyError(f"{cause}. {mend}") from error
             case ChannelNotFoundEntity() as cause:
-                raise TopologyMissing(f"{cause}. Create it, or set PENSTOCK_QUEUE__TOPOLOGY=declare") from error
+                wanted = "" if asked is None else _as_wanted(asked)
+                raise TopologyMissing(f"{cause}. Create it{wanted}, or set PENSTOCK_QUEUE__TOPOLOGY=declare") from error
             case _:
                 raise
     finally:
         await close(channel)
 
 
-async def _declare(channel: Channel, topology: Topology, mode: TopologyMode) -> None:
-    for binding in topology.bindings:
-        kind = binding.exchange_type
-        await channel.exchange_declare(binding.exchange, exchange_type=kind, durable=True, passive=mode != "declare")
-    for queue in (*topology.others, topology.queue):
-        arguments: dict[str, FieldValue] = dict(queue.arguments)
-        await channel.queue_declare(queue.name, durable=True, passive=mode == "check", arguments=arguments)
-    for binding in topology.bindings if mode == "declare" else ():
-        await channel.queue_bind(topology.queue.name, binding.exchange, binding.routing_key)
+def _as_wanted(queue: Queue) -> str:
+    """What `check` cannot see of a queue that is there: from a retry queue without a TTL nothing comes back."""
+    return f" durable, with the arguments {orjson.dumps(dict(queue.arguments)).decode()}"

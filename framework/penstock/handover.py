@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
+from penstock.errors import NotRouted
 from penstock.ladder import attempts_of
 from penstock.settlement import DeadLetter, RetryLater
 
@@ -26,8 +27,22 @@ class Handover:
         self._retry_queues = retry_queues
         self._metrics = metrics
 
-    async def publish(self, one: Decided, settlement: DeadLetter | RetryLater) -> None:
-        """Returns once it is confirmed in its new place; raises LinkError. The delivery is not settled by that."""
+    async def publish(self, one: Decided, settlement: DeadLetter | RetryLater) -> DeadLetter | RetryLater:
+        """Returns once it is confirmed in its new place, and which that is; raises LinkError.
+
+        The delivery is not settled by that. A record whose retry queue is missing is a dead letter: it would hold up
+        all others until somebody comes.
+        """
+        try:
+            await self._publish(one, settlement)
+        except NotRouted as error:
+            if isinstance(settlement, DeadLetter):
+                raise
+            log.warning("retry_queue_missing", error=str(error))
+            return await self.publish(one, DeadLetter(settlement.refusal))
+        return settlement
+
+    async def _publish(self, one: Decided, settlement: DeadLetter | RetryLater) -> None:
         match settlement:
             case DeadLetter(refusal):
                 await self._dead_letters.publish(one.delivery, refusal, one.key, one.at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from penstock.deadletter.letter import count
+from penstock.deadletter.letter import ATTEMPTS_HEADER, count
 from penstock.worker import may_be_late
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from penstock.record import Record
     from penstock.settings import RetrySettings
     from penstock.worker import Worker
-
-#: How many turns a message has had, which failed. Letters carry it too.
-ATTEMPTS_HEADER = "penstock-attempts"
 
 
 class Ladder:

@@ -20,7 +20,7 @@ from penstock.errors import BrokerBlocked, ChannelRefused, LinkError, NotRouted,
 from penstock.readahead import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aio_pika.abc import AbstractConnection
     from aiormq.channel import Channel
@@ -161,6 +161,22 @@ class PublishLink:
                     raise
                 self._failure = None
             return self._channel
+
+
+async def failures_of(publishes: Iterable[Awaitable[None]]) -> list[LinkError | None]:
+    """What each of several publishes has failed with, in their order; None where it was confirmed.
+
+    All are under way together, and none ends because of another. Raises only what is no LinkError.
+    """
+    return await asyncio.gather(*map(_failure_of, publishes))
+
+
+async def _failure_of(publish: Awaitable[None]) -> LinkError | None:
+    try:
+        await publish
+    except LinkError as error:
+        return error
+    return None
 
 
 def _lost(error: LinkError) -> PublishError:

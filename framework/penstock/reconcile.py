@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -15,7 +16,7 @@ from penstock.kept import delivery_of
 from penstock.ladder import ladder_of
 from penstock.outcome import Poison
 from penstock.record import Record
-from penstock.settlement import DeadLetter, RetryLater, settlement_for
+from penstock.settlement import Ack, DeadLetter, RetryLater, settlement_for
 from penstock.sink import Reconcilable, Sink
 from penstock.target import outages_only, warm
 from penstock.writer import Writer
@@ -74,6 +75,9 @@ class Reconciler:
         self._opened = False
         self._page_size = min(FIRST_PAGE, settings.batch.count)
         self._moved = 0
+        #: Messages of the page in hand that are in the DLQ or a retry queue, each as often as it is there: a page that
+        #: fails after that comes again, and they are not to be sent again with it.
+        self._handed_over: Counter[Message] = Counter()
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
@@ -143,6 +147,7 @@ class Reconciler:
             await self.close()
             text = f"what {self._backup.name} took cannot be brought to {self._primary.name} now: {error}"
             raise SinkUnavailable(text) from error
+        self._handed_over.clear()
         self._moved += len(messages)
         self._metrics.reconciled.inc(len(messages))
         self._size_next(messages)
@@ -159,13 +164,20 @@ class Reconciler:
         at = self._clock.now()
         outcomes = await self._writer.write(records, poison)
         refused = 0
-        for one in decided(deliveries, decoded, outcomes, at):
+        # Those that are here no more: another process has brought them over meanwhile.
+        self._handed_over &= Counter(messages)
+        before = self._handed_over.copy()
+        for message, one in zip(messages, decided(deliveries, decoded, outcomes, at), strict=True):
             match settlement_for(one.outcome):
-                case DeadLetter() as settlement:
-                    await self._handover.publish(one, settlement)
-                    refused += 1
-                case RetryLater() as settlement:
-                    await self._handover.publish(one, settlement)
+                case Ack():
+                    continue
+                case DeadLetter() | RetryLater() as settlement:
+                    refused += isinstance(settlement, DeadLetter)
+            if before[message]:
+                before[message] -= 1
+                continue
+            await self._handover.publish(one, settlement)
+            self._handed_over[message] += 1
         self._fuse.record(refused, len(messages))
 
     def _size_next(self, messages: Sequence[Message]) -> None:

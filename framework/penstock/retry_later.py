@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.broker import close, connect, look_at
-from penstock.deadletter.letter import broker_independent, encodable, sendable
+from penstock.deadletter.letter import ATTEMPTS_HEADER, broker_independent, encodable, sendable
+from penstock.delivery import ORIGIN_HEADERS
 from penstock.idempotency import KEY_HEADER, digest, header_key
-from penstock.ladder import ATTEMPTS_HEADER, attempts_of, retry_queue, rungs
+from penstock.ladder import attempts_of, retry_queue, rungs
 from penstock.worker import may_be_late
 
 if TYPE_CHECKING:
@@ -33,14 +34,12 @@ def retry_headers(delivery: Delivery, refusal: Refusal, key: str | None, now: fl
     message for one that goes in circles where an old x-death says so.
     """
     kept = broker_independent(delivery.headers)
-    exchange, routing_key = delivery.origin
     attempt = attempts_of(kept) + 1
     when = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
     entry = f"{when} {refusal.reason} {refusal.error_class[:LONGEST_CLASS]}"
     return {
         **kept,
-        "penstock-original-exchange": exchange,
-        "penstock-original-routing-key": routing_key,
+        **dict(zip(ORIGIN_HEADERS, delivery.origin, strict=True)),
         ATTEMPTS_HEADER: attempt,
         HISTORY_HEADER: [*_history(kept), entry][-LONGEST_HISTORY:],
         KEY_HEADER: key or header_key(delivery.headers) or digest(delivery.body),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from penstock.errors import LinkError, NotRouted
+from penstock.errors import LinkError
 from penstock.outcome import Duplicate, Outcome, Poison, Spilled, Superseded, Transient, Written
 
 if TYPE_CHECKING:
@@ -120,18 +120,11 @@ class Settler:
         return [one for (one, _), there in zip(leaving, confirmed, strict=True) if there is None]
 
     async def hand_over(self, one: Decided, settlement: DeadLetter | RetryLater) -> DeadLetter | RetryLater | None:
-        """Publish a dead letter or a retry; which of them is confirmed. The delivery itself is not settled by that.
-
-        A record whose retry queue is missing is a dead letter: it would hold up all others until somebody comes.
-        """
+        """Publish a dead letter or a retry; which of them is confirmed. The delivery itself is not settled by that."""
         try:
-            await self._handover.publish(one, settlement)
+            return await self._handover.publish(one, settlement)
         except LinkError as error:
             late = isinstance(settlement, RetryLater)
-            if late and isinstance(error, NotRouted):
-                log.warning("retry_queue_missing", error=str(error))
-                return await self.hand_over(one, DeadLetter(settlement.refusal))
             event = "retry_not_confirmed" if late else "dead_letter_not_confirmed"
             log.warning(event, reason=settlement.refusal.reason, error=str(error))
             return None
-        return settlement

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from penstock.consumer import count_outcomes, decided, not_confirmed
-from penstock.errors import LinkError
 from penstock.kept import delivery_of
 from penstock.outcome import Poison
-from penstock.publish_link import WINDOW
+from penstock.publish_link import WINDOW, failures_of
 from penstock.record import Record
 from penstock.retry import backoff
 from penstock.settlement import Ack, DeadLetter, RetryLater, settlement_for
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from penstock.clock import Clock
     from penstock.codec import Codec
     from penstock.fuse import Fuse
-    from penstock.message import Message
     from penstock.metrics import Metrics
     from penstock.publish_link import PublishLink
     from penstock.settings import Settings
@@ -116,7 +114,8 @@ async def publish_page(store: SpillStore, publisher: PublishLink, queue: str, by
     Raises LinkError for the first that was not, after that.
     """
     page = await store.page(WINDOW, byte_size)
-    failures = await asyncio.gather(*(_published(publisher, queue, kept.message) for kept in page))
+    messages = (kept.message for kept in page)
+    failures = await failures_of(publisher.publish("", queue, one.body, one.decoded()) for one in messages)
     confirmed = [kept.position for kept, failure in zip(page, failures, strict=True) if failure is None]
     if confirmed:
         await store.remove(confirmed)
@@ -124,11 +123,3 @@ async def publish_page(store: SpillStore, publisher: PublishLink, queue: str, by
         if failure is not None:
             raise failure
     return len(confirmed)
-
-
-async def _published(publisher: PublishLink, queue: str, message: Message) -> LinkError | None:
-    try:
-        await publisher.publish("", queue, message.body, message.decoded())
-    except LinkError as error:
-        return error
-    return None

@@ -6,10 +6,9 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from penstock.deadletter.letter import REPLAYS_HEADER, count
+from penstock.deadletter.letter import ATTEMPTS_HEADER, REPLAYS_HEADER, count
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.kept import message_of
-from penstock.ladder import ATTEMPTS_HEADER
 from penstock.message import from_payload, to_payload
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from penstock.deadletter import transfer
+from penstock.broker import close
+from penstock.deadletter import browse, transfer
 from penstock.deadletter.browse import browsing
 from penstock.deadletter.filter import Filter
 from penstock.deadletter.moving import move, purge
 from penstock.deadletter.replaying import replay
 from penstock.deadletter.transfer import Manner
-from penstock.drill.servers.management import Management
-from penstock.errors import PublishRefused, UsageError
+from penstock.errors import LinkError, PublishRefused, UsageError
+from penstock.generation import Generation
 from penstock.settings import RabbitMQ, Settings
 from support import broker, replays
 from support.clock import ManualClock
@@ -23,9 +24,9 @@ from support.notes import GatedSink, declare, notes_worker, running
 from support.wait import INTERVAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from penstock.drill.servers import Server
+    from aiormq.channel import Channel
 
 DLQ = "notes.dlq"
 GOOD = Filter(reason="passing")
@@ -43,14 +44,6 @@ async def fill(url: str, reasons: Sequence[str], **more: Any) -> None:
         for number, reason in enumerate(reasons)
     ]
     await replays.put(url, DLQ, letters, correlation_id="c-1", content_type="application/json")
-
-
-@pytest.fixture(params=["rabbitmq", "rabbitmq4"])
-def each_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a virtual host of the test's own, on either version."""
-    server: Server = request.getfixturevalue(request.param)
-    with Management(server.address) as management, management.virtual_host() as name:
-        yield server.address.within(name)
 
 
 async def expired(url: str) -> None:
@@ -91,10 +84,10 @@ async def test_those_that_are_meant_are_in_the_queue_and_the_rest_is_as_before(b
     assert (sent[1].correlation_id, sent[1].message_id, sent[1].content_type) == ("c-1", "m-2", "application/json")
 
 
-async def test_a_letter_that_the_broker_made_is_replayed_as_it_was_published(each_url: str) -> None:
-    await expired(each_url)
-    assert (await replay(worker(), settings(each_url), Filter(reason="expired"))).done == 1
-    [sent] = await broker.take_all(each_url, "notes")
+async def test_a_letter_that_the_broker_made_is_replayed_as_it_was_published(rabbitmq_url: str) -> None:
+    await expired(rabbitmq_url)
+    assert (await replay(worker(), settings(rabbitmq_url), Filter(reason="expired"))).done == 1
+    [sent] = await broker.take_all(rabbitmq_url, "notes")
     assert {name: value for name, value in sent.headers.items() if name != "x-delivery-count"} == {
         "x-mine": 1,
         "penstock-original-exchange": "shop",
@@ -103,13 +96,13 @@ async def test_a_letter_that_the_broker_made_is_replayed_as_it_was_published(eac
     }
 
 
-async def test_a_letter_that_the_broker_made_says_so_after_it_was_moved(each_url: str) -> None:
-    await expired(each_url)
-    await replays.put(each_url, "parking.dlq", [])
-    async with browsing(settings(each_url).rabbitmq, DLQ) as letters:
+async def test_a_letter_that_the_broker_made_says_so_after_it_was_moved(rabbitmq_url: str) -> None:
+    await expired(rabbitmq_url)
+    await replays.put(rabbitmq_url, "parking.dlq", [])
+    async with browsing(settings(rabbitmq_url).rabbitmq, DLQ) as letters:
         [before] = [held.letter async for held in letters]
-    assert (await move(settings(each_url), DLQ, "parking.dlq")).done == 1
-    async with browsing(settings(each_url).rabbitmq, "parking.dlq") as letters:
+    assert (await move(settings(rabbitmq_url), DLQ, "parking.dlq")).done == 1
+    async with browsing(settings(rabbitmq_url).rabbitmq, "parking.dlq") as letters:
         [after] = [held.letter async for held in letters]
     same = ("worker", "reason", "failed_at", "exchange", "routing_key", "body", "replays", "key")
     assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
@@ -157,6 +150,30 @@ async def test_a_letter_stays_where_its_new_place_does_not_confirm(broker_url: s
     with pytest.raises(PublishRefused, match="nowhere"):
         await replay(worker(), settings(broker_url), to="nowhere")
     assert [replays.content(letter) for letter in await replays.look(broker_url, DLQ)] == before
+
+
+async def test_a_letter_that_is_held_no_more_is_not_sent(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channel is lost while the third waits for its turn: sent now it would be in both places after each try."""
+    await fill(broker_url, ["passing"] * 4)
+    before = [replays.content(letter) for letter in await replays.look(broker_url, DLQ)]
+    opened: list[Generation] = []
+
+    def generation(number: int, channel: Channel, opened_at: float) -> Generation:
+        opened.append(Generation(number, channel, opened_at))
+        return opened[-1]
+
+    class Losing(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            if len(self.slept) == 3:
+                await close(opened[-1].channel)
+                await opened[-1].ended.wait()
+
+    monkeypatch.setattr(browse, "Generation", generation)
+    with pytest.raises(LinkError, match="cannot be removed: the channel was"):
+        await replay(worker(), settings(broker_url), GOOD, Manner(rate=1, clock=Losing()))
+    assert await broker.depth(broker_url, "notes") == 2
+    assert [replays.content(letter) for letter in await replays.look(broker_url, DLQ)] == before[2:]
 
 
 async def test_a_letter_that_came_back_too_often_is_left_alone_unless_forced(broker_url: str) -> None:

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from penstock.drill.installation import Installation
-from penstock.drill.servers import running
-from penstock.drill.servers.embedded import development_broker
 from support import broker, stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from penstock.drill.servers import Server
-
-
-@pytest.fixture
-def development() -> Iterator[Server]:
-    with running(development_broker()) as server:
-        yield server
 
 
 async def test_the_sample_gets_into_the_tables_once(development: Server, sample_data: Path, postgres_url: str) -> None:

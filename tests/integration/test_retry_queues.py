@@ -15,9 +15,6 @@ from pydantic import BaseModel, SecretStr
 from structlog.testing import capture_logs
 
 from penstock.clock import SystemClock
-from penstock.drill.servers import running as running_server
-from penstock.drill.servers.embedded import development_broker
-from penstock.drill.servers.management import Management
 from penstock.outcome import Transient
 from penstock.process import WorkerProcess
 from penstock.publish_link import publish_all
@@ -36,11 +33,10 @@ from support.notes import notes_worker, quick, running
 from support.wait import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from aio_pika.abc import AbstractIncomingMessage
 
-    from penstock.drill.servers import Server
     from penstock.outcome import Refusal
     from penstock.record import Record
     from support.notes import Running
@@ -48,30 +44,6 @@ if TYPE_CHECKING:
 #: Two rungs that come round soon; in place nothing is waited for.
 SHORT = RetrySettings(min=0.001, max=0.001, later_min=0.1, later_factor=2, later_max=0.2, max_attempts=12)
 EARLY = Transient("foreign_key", "23503", "no such customer")
-
-
-@pytest.fixture(scope="module")
-def development() -> Iterator[Server]:
-    """The development broker, for all tests of this file."""
-    with running_server(development_broker()) as server:
-        yield server
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
-        pytest.param("rabbitmq4", marks=pytest.mark.rabbitmq),
-        "development",
-    ]
-)
-def each_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """RabbitMQ 3.10 and 4.0, in a virtual host of the test's own, and the development broker."""
-    server: Server = request.getfixturevalue(request.param)
-    if request.param == "development":
-        yield server.url
-        return
-    with Management(server.address) as management, management.virtual_host() as virtual_host:
-        yield server.address.within(virtual_host)
 
 
 def attempts(record: Record) -> int:
@@ -271,11 +243,11 @@ def orders_worker() -> Worker:
 
 
 async def test_a_row_whose_foreign_row_comes_later_waits_while_ten_thousand_pass(
-    broker_url: str, postgres_url: str
+    rabbitmq_url: str, postgres_url: str
 ) -> None:
     """The customer comes while the order is on the third rung: so its fourth attempt is the last."""
     retry = RetrySettings(min=0.05, max=0.1, later_min=0.5, later_factor=4, later_max=8)
-    rabbitmq = RabbitMQ(url=SecretStr(broker_url))
+    rabbitmq = RabbitMQ(url=SecretStr(rabbitmq_url))
     settings = Settings(rabbitmq=rabbitmq, postgres=Postgres(url=SecretStr(postgres_url)), retry=retry)
     connection = await asyncpg.connect(postgres_url)
     process = WorkerProcess(orders_worker(), settings, SystemClock())

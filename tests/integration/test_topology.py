@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,6 +73,17 @@ async def test_check_names_the_queue_that_is_missing_and_makes_none(
     with pytest.raises(TopologyMissing, match=f"no queue '{missing}' .*PENSTOCK_QUEUE__TOPOLOGY=declare"):
         await fails(broker_url, QueueSettings(topology="check"))
     assert sorted(queue["name"] for queue in management.queues(virtual_host)) == others
+
+
+async def test_check_says_which_arguments_a_queue_that_is_missing_must_have(broker_url: str) -> None:
+    """Nobody can be told later: of a queue that is there, `check` sees no arguments."""
+    for other in sorted({"notes", "notes.dlq", "notes.suspects", *RETRY_QUEUES} - {"notes.retry.25s"}):
+        await broker.declare_queue(broker_url, other, "notes", {})
+    with pytest.raises(TopologyMissing) as refused:
+        await fails(broker_url, QueueSettings(topology="check"))
+    told = str(refused.value)
+    assert json.loads(told[told.index("{") : told.index("}") + 1]) == waiting(25)
+    assert "Create it durable, with the arguments {" in told
 
 
 async def test_check_names_the_exchange_that_is_missing(broker_url: str) -> None:

@@ -22,13 +22,13 @@ KILLS = 20
 LONGEST = 0.3
 
 
-async def test_twenty_kills_lose_no_letter_and_write_none_twice(broker_url: str, postgres_url: str) -> None:
-    penstock = Installation({"RABBITMQ_URL": broker_url, "POSTGRES_URL": postgres_url, "LOG_FORMAT": "json"})
+async def test_twenty_kills_lose_no_letter_and_write_none_twice(rabbitmq_url: str, postgres_url: str) -> None:
+    penstock = Installation({"RABBITMQ_URL": rabbitmq_url, "POSTGRES_URL": postgres_url, "LOG_FORMAT": "json"})
     penstock.drain(WORKER)
     names = [f"m{number}" for number in range(LETTERS)]
     bodies = [json.dumps({"id": name, "key": 1, "version": 1}).encode() for name in names]
     letters = [(body, replays.headers(name)) for name, body in zip(names, bodies, strict=True)]
-    await replays.put(broker_url, f"{WORKER}.dlq", letters)
+    await replays.put(rabbitmq_url, f"{WORKER}.dlq", letters)
     seed = random.randrange(10_000)
     chance = random.Random(seed)
     repeated = 0
@@ -40,7 +40,7 @@ async def test_twenty_kills_lose_no_letter_and_write_none_twice(broker_url: str,
                 await asyncio.sleep(chance.uniform(0, LONGEST))
                 assert replay.running, f"seed {seed}: the replay was over before kill {kill}\n{replay.output()}"
                 replay.kill()
-            left, written = await settled(names, broker_url, postgres_url, worker)
+            left, written = await settled(names, rabbitmq_url, postgres_url, worker)
             assert max(left.values(), default=1) == 1
             assert max(written.values(), default=1) == 1, f"seed {seed}: written twice at kill {kill}"
             # What was on its way is in both places, and the next replays leave it: its row was written since.
@@ -49,7 +49,7 @@ async def test_twenty_kills_lose_no_letter_and_write_none_twice(broker_url: str,
             repeated = both
         assert 0 < written.total() < LETTERS
         penstock.done("dlq", "replay", WORKER, "--force")
-        left, written = await settled(names, broker_url, postgres_url, worker)
+        left, written = await settled(names, rabbitmq_url, postgres_url, worker)
         assert not left
         assert written == Counter(names)
         assert worker.metric("penstock_outcomes_total", outcome="duplicate") == repeated
@@ -58,15 +58,15 @@ async def test_twenty_kills_lose_no_letter_and_write_none_twice(broker_url: str,
 
 
 async def settled(
-    names: list[str], broker_url: str, postgres_url: str, worker: Process
+    names: list[str], rabbitmq_url: str, postgres_url: str, worker: Process
 ) -> tuple[Counter[str], Counter[str]]:
     """The letters left and the rows written, once every name is in one of the two and the queue is empty."""
     missing = set(names)
     try:
         async with asyncio.timeout(60):
-            while missing or await broker.depth(broker_url, WORKER) or worker.metric("penstock_held_messages"):
+            while missing or await broker.depth(rabbitmq_url, WORKER) or worker.metric("penstock_held_messages"):
                 await asyncio.sleep(INTERVAL)
-                letters = await replays.look(broker_url, f"{WORKER}.dlq")
+                letters = await replays.look(rabbitmq_url, f"{WORKER}.dlq")
                 left = Counter(json.loads(letter.body)["id"] for letter in letters)
                 rows = await stores.ask(postgres_url, "SELECT id FROM drill_ledger")
                 written = Counter(row[0] for row in rows)

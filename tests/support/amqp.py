@@ -84,6 +84,20 @@ class Wire:
         _, number, content = frame.unmarshal(head + rest)
         return number, content
 
+    async def payloads(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Type and payload of each frame as it comes, not read any further: for those who take very many."""
+        found = bytearray()
+        while data := await self._reader.read(2**20):
+            found += data
+            start = 0
+            while len(found) >= start + 8:
+                end = start + 7 + int.from_bytes(found[start + 3 : start + 7], "big")
+                if len(found) <= end:
+                    break
+                yield found[start], bytes(found[start + 7 : end])
+                start = end + 1
+            del found[:start]
+
     async def rest(self) -> bytes:
         """All that still comes until the broker hangs up, gently or not."""
         found = b""

@@ -10,7 +10,7 @@ import orjson
 from penstock.codec import Codec
 from penstock.deadletter.sender import DeadLetters
 from penstock.endpoints import make_failover
-from penstock.errors import SinkUnavailable
+from penstock.errors import LinkError, SinkUnavailable
 from penstock.handover import Handover
 from penstock.kept import message_of
 from penstock.metrics import Metrics
@@ -154,15 +154,18 @@ class ServedSink:
 
 
 class Letters(DeadLetters):
-    """A DLQ that takes letters unless `away` says why not."""
+    """A DLQ that takes letters unless `away` says why not, and `away_after` so many the broker is away."""
 
     def __init__(self) -> None:
         self.letters: list[tuple[Delivery, Refusal, str | None]] = []
         self.away: Exception | None = None
+        self.away_after: int | None = None
 
     async def publish(self, delivery: Delivery, refusal: Refusal, key: str | None, _at: float) -> None:
         if self.away is not None:
             raise self.away
+        if len(self.letters) == self.away_after:
+            raise LinkError("the broker is away")
         self.letters.append((delivery, refusal, key))
 
 

@@ -52,6 +52,10 @@ class Held:
     tag: int
     _letters: Letters = field(repr=False)
 
+    def check(self) -> None:
+        """Raise LinkError where the letter is held no more, so that it is back in the DLQ and cannot be removed."""
+        self._letters.check()
+
     async def remove(self) -> None:
         """Take the letter out of the DLQ for good. Returns when that is sent. Raises LinkError where it cannot be."""
         await self._letters.remove(self.tag)
@@ -98,10 +102,14 @@ class Letters:
                 await self._generation.channel.basic_cancel(tag)
             del self._asked[tag], self._sent[tag]
 
-    async def remove(self, tag: int) -> None:
-        """Acknowledge one delivery of this browse. Raises LinkError."""
+    def check(self) -> None:
+        """Raise LinkError where the letters are held no more."""
         if self._generation.ended.is_set():
             raise LinkError(f"a letter of {self._queue} cannot be removed: {self._generation.why}")
+
+    async def remove(self, tag: int) -> None:
+        """Acknowledge one delivery of this browse. Raises LinkError."""
+        self.check()
         async with request(f"a letter of {self._queue} cannot be removed"):
             await self._generation.channel.basic_ack(tag, wait=True)
 

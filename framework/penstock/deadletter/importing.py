@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from penstock.deadletter.audit import audited
@@ -10,9 +9,9 @@ from penstock.deadletter.letter_json import letter_from_json
 from penstock.deadletter.moving import kept_headers
 from penstock.deadletter.replaying import ALL, AT_ONCE, sent
 from penstock.deadletter.transfer import Parcel, Tally, unseen
-from penstock.errors import LinkError, UsageError
+from penstock.errors import UsageError
 from penstock.jsonl import json_lines
-from penstock.publish_link import WINDOW, PublishLink
+from penstock.publish_link import WINDOW, PublishLink, failures_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,16 +80,8 @@ def _pages(letters: Iterable[Letter], queue: str, tally: Tally) -> Iterator[list
 
 
 async def _publish(publisher: PublishLink, page: list[Parcel], tally: Tally) -> None:
-    failures = await asyncio.gather(*(_confirmed(publisher, parcel) for parcel in page))
+    failures = await failures_of(publisher.publish("", one.queue, one.body, one.properties) for one in page)
     tally.done += failures.count(None)
     for failure in failures:
         if failure is not None:
             raise failure
-
-
-async def _confirmed(publisher: PublishLink, parcel: Parcel) -> LinkError | None:
-    try:
-        await publisher.publish("", parcel.queue, parcel.body, parcel.properties)
-    except LinkError as error:
-        return error
-    return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp.header import ContentHeader
 
+from penstock.delivery import ORIGIN_HEADERS
 from penstock.field_table import ExactProperties
 from penstock.idempotency import KEY_HEADER, header_key
 
@@ -28,8 +29,20 @@ LARGEST_HEADER = 128_000
 #: What a count in a header may be at most, so that one more can still be sent.
 LARGEST_COUNT = 2**31
 
+#: What the names of all our headers begin with.
+OWN_PREFIX = "penstock-"
+#: Why a letter was refused, by whom, and when.
+REASON_HEADER = "penstock-error-reason"
+CLASS_HEADER = "penstock-error-class"
+MESSAGE_HEADER = "penstock-error-message"
+WORKER_HEADER = "penstock-worker"
+FAILED_AT_HEADER = "penstock-failed-at"
+#: How many turns a message has had, which failed; what waits in a retry queue carries it as well.
+ATTEMPTS_HEADER = "penstock-attempts"
 #: How often the message has been replayed.
 REPLAYS_HEADER = "penstock-replays"
+#: The publisher's headers are missing: they could not be sent.
+LEFT_OUT_HEADER = "penstock-headers-left-out"
 
 #: Headers that the broker writes and reads itself: sent along they would be believed or ignored, never understood.
 #: CC and BCC would route copies of the letter to the queues they name, the work queue perhaps.
@@ -43,19 +56,17 @@ def letter_headers(delivery: Delivery, refusal: Refusal, worker: str, key: str |
     What could not be decoded has no key yet, unless its publisher gave it one: it gets that of its record later.
     """
     kept = broker_independent(delivery.headers)
-    exchange, routing_key = delivery.origin
     known = key or header_key(delivery.headers)
     return {
         **kept,
         **({KEY_HEADER: known} if known else {}),
-        "penstock-error-reason": refusal.reason,
-        "penstock-error-class": refusal.error_class,
-        "penstock-error-message": refusal.message[:LONGEST_MESSAGE],
-        "penstock-original-exchange": exchange,
-        "penstock-original-routing-key": routing_key,
-        "penstock-worker": worker,
-        "penstock-attempts": count(kept.get("penstock-attempts")) + 1,
-        "penstock-failed-at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        REASON_HEADER: refusal.reason,
+        CLASS_HEADER: refusal.error_class,
+        MESSAGE_HEADER: refusal.message[:LONGEST_MESSAGE],
+        **dict(zip(ORIGIN_HEADERS, delivery.origin, strict=True)),
+        WORKER_HEADER: worker,
+        ATTEMPTS_HEADER: count(kept.get(ATTEMPTS_HEADER)) + 1,
+        FAILED_AT_HEADER: datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         REPLAYS_HEADER: count(kept.get(REPLAYS_HEADER)),
     }
 
@@ -116,9 +127,9 @@ def sendable(original: Basic.Properties, headers: dict[str, Any]) -> Basic.Prope
     own = {
         name: value
         for name, value in headers.items()
-        if name.startswith("penstock-") and len(repr(value)) <= 2 * LONGEST_MESSAGE
+        if name.startswith(OWN_PREFIX) and len(repr(value)) <= 2 * LONGEST_MESSAGE
     }
-    return letter_properties(original, {**own, "penstock-headers-left-out": True})
+    return letter_properties(original, {**own, LEFT_OUT_HEADER: True})
 
 
 def can_be_sent(properties: Basic.Properties) -> bool:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from penstock.deadletter.audit import carried_out
-from penstock.deadletter.letter import broker_independent
+from penstock.deadletter.letter import (
+    CLASS_HEADER,
+    FAILED_AT_HEADER,
+    MESSAGE_HEADER,
+    REASON_HEADER,
+    WORKER_HEADER,
+    broker_independent,
+)
 from penstock.deadletter.replaying import ALL, AT_ONCE, refuse_same, sent
 from penstock.deadletter.transfer import Gone, Transfer
 from penstock.delivery import ORIGIN_HEADERS
@@ -61,14 +68,14 @@ def kept_headers(letter: Letter) -> dict[str, Any]:
     if letter.deaths:
         last = letter.deaths[0]
         headers |= {
-            "penstock-error-reason": letter.reason,
-            "penstock-error-class": "",
-            "penstock-error-message": f"the broker gave it up in {last.queue}, {last.count} times",
-            "penstock-worker": letter.worker,
+            REASON_HEADER: letter.reason,
+            CLASS_HEADER: "",
+            MESSAGE_HEADER: f"the broker gave it up in {last.queue}, {last.count} times",
+            WORKER_HEADER: letter.worker,
             **dict(zip(ORIGIN_HEADERS, (letter.exchange, letter.routing_key), strict=True)),
         }
         if letter.failed_at is not None:
-            headers["penstock-failed-at"] = letter.failed_at.isoformat(timespec="milliseconds")
+            headers[FAILED_AT_HEADER] = letter.failed_at.isoformat(timespec="milliseconds")
     return headers
 
 

@@ -8,6 +8,8 @@ from penstock.deadletter.audit import carried_out
 from penstock.deadletter.filter import Filter
 from penstock.deadletter.letter import (
     LARGEST_COUNT,
+    LEFT_OUT_HEADER,
+    OWN_PREFIX,
     REPLAYS_HEADER,
     broker_independent,
     can_be_sent,
@@ -31,7 +33,7 @@ WRITTEN_SINCE = "written_since"
 UNSENDABLE = "unsendable"
 
 #: Of our own headers, those that a message keeps on its way back; the others tell of the failure that is over.
-_CARRIED = frozenset({KEY_HEADER, "penstock-headers-left-out"})
+_CARRIED = frozenset({KEY_HEADER, LEFT_OUT_HEADER})
 
 #: Every letter; and all of them at once.
 ALL = Filter()
@@ -99,4 +101,4 @@ def refuse_same(queue: str, target: str) -> None:
 
 
 def _is_carried(name: str) -> bool:
-    return not name.startswith("penstock-") or name in _CARRIED
+    return not name.startswith(OWN_PREFIX) or name in _CARRIED

@@ -162,6 +162,8 @@ class Transfer:
                 return False
             case Parcel(queue, body, properties):
                 await self._keep_pace(tally, course)
+                # What could not be removed then would be sent again by each try that follows.
+                held.check()
                 await publisher.publish("", queue, body, properties)
             case Gone():
                 await self._keep_pace(tally, course)

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.deadletter.fingerprint import fingerprint, group_id
-from penstock.deadletter.letter import count
+from penstock.deadletter.letter import (
+    ATTEMPTS_HEADER,
+    CLASS_HEADER,
+    FAILED_AT_HEADER,
+    MESSAGE_HEADER,
+    REASON_HEADER,
+    REPLAYS_HEADER,
+    WORKER_HEADER,
+    count,
+)
+from penstock.delivery import ORIGIN_HEADERS
 from penstock.idempotency import header_key
 
 if TYPE_CHECKING:
@@ -85,22 +95,21 @@ def letter_of(queue: str, position: int, delivery: Delivery) -> Letter:
     """
     headers = delivery.headers
     deaths = deaths_of(headers)
-    oldest = deaths[-1] if deaths else None
+    first = deaths[-1] if deaths else delivery
+    of_exchange, of_routing_key = ORIGIN_HEADERS
     return Letter(
         queue=queue,
         position=position,
         worker=_worker(queue, headers, deaths),
-        reason=deaths[0].reason if deaths else _text(headers.get("penstock-error-reason")) or UNKNOWN,
-        error_class="" if deaths else _text(headers.get("penstock-error-class")),
-        error_message="" if deaths else _text(headers.get("penstock-error-message")),
-        failed_at=deaths[0].time if deaths else _moment(headers.get("penstock-failed-at")),
+        reason=deaths[0].reason if deaths else _text(headers.get(REASON_HEADER)) or UNKNOWN,
+        error_class="" if deaths else _text(headers.get(CLASS_HEADER)),
+        error_message="" if deaths else _text(headers.get(MESSAGE_HEADER)),
+        failed_at=deaths[0].time if deaths else _moment(headers.get(FAILED_AT_HEADER)),
         key=header_key(headers),
-        attempts=count(headers.get("penstock-attempts")),
-        replays=count(headers.get("penstock-replays")),
-        exchange=_first(headers, "penstock-original-exchange", oldest.exchange if oldest else delivery.exchange),
-        routing_key=_first(
-            headers, "penstock-original-routing-key", oldest.routing_key if oldest else delivery.routing_key
-        ),
+        attempts=count(headers.get(ATTEMPTS_HEADER)),
+        replays=count(headers.get(REPLAYS_HEADER)),
+        exchange=_first(headers, of_exchange, first.exchange),
+        routing_key=_first(headers, of_routing_key, first.routing_key),
         deaths=deaths,
         body=delivery.body,
         properties=delivery.properties,
@@ -129,7 +138,7 @@ def _death(entry: Mapping[str, Any]) -> Death:
 
 def _worker(queue: str, headers: Mapping[str, Any], deaths: tuple[Death, ...]) -> str:
     """Its header, else the queue it died in, which has the worker's name, else what the DLQ is called after."""
-    if named := _text(headers.get("penstock-worker")):
+    if named := _text(headers.get(WORKER_HEADER)):
         return named
     own = queue.removesuffix(".dlq")
     return own if own != queue or not deaths else deaths[0].queue

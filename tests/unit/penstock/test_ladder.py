@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 from pydantic import BaseModel
 
-from penstock.ladder import ATTEMPTS_HEADER, Ladder, ladder_of, retry_queue, rungs
+from penstock.deadletter.letter import ATTEMPTS_HEADER
+from penstock.ladder import Ladder, ladder_of, retry_queue, rungs
 from penstock.settings import RetrySettings
 from penstock.testing import MemorySink, make_record
 from support.notes import notes_worker

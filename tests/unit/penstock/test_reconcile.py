@@ -141,6 +141,30 @@ async def test_without_a_dlq_it_is_not_forgotten() -> None:
     assert (site.active, two.taken, len(site.letters.letters)) == ("one", [], 1)
 
 
+async def test_what_is_in_the_dlq_or_a_retry_queue_is_not_sent_again_with_a_page_that_failed_after_it() -> None:
+    """Two of the messages are equal to the byte: each of them is a letter."""
+    site, one, two = site_of()
+    await on_the_backup(site, one, "early", "bad", "a", "bad", "worse")
+    bad = two.taken[1]
+    two.taken.insert(2, bad)
+    refusals = {"bad": POISON, "worse": POISON, "early": Transient("foreign_key", "23503", "no")}
+    one.refuses = lambda record: refusals.get(str(record.natural_key))
+    site.letters.away_after = 2
+    await site.look(3)
+    assert (site.active, len(two.taken)) == ("two", 5)
+    assert len(site.letters.letters) == 2
+    site.letters.away_after = None
+    await site.look()
+    assert (site.active, two.taken, set(one.rows)) == ("one", [], {"a"})
+    assert [orjson.loads(delivery.body)["id"] for delivery, _, _ in site.letters.letters] == ["bad", "bad", "worse"]
+    assert len(site.retries.taken) == 1
+    # The next that is equal to one of them is another one.
+    await on_the_backup(site, one, "b")
+    two.taken.append(bad)
+    await site.look()
+    assert (two.taken, len(site.letters.letters)) == ([], 4)
+
+
 async def test_a_primary_that_refuses_everything_blows_the_fuse_and_dead_letters_nothing() -> None:
     site, one, two = site_of()
     site.settings = site.settings.model_copy(update={"fuse": FuseSettings(window=10, percent=20)})

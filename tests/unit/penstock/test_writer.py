@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pamqp.commands import Basic
 
 from penstock.breaker import Breaker
+from penstock.deadletter.letter import ATTEMPTS_HEADER
 from penstock.errors import BatchError, ConnectionLost, FuseBlown, SinkUnavailable
 from penstock.failover import Failover
 from penstock.fuse import Fuse
-from penstock.ladder import ATTEMPTS_HEADER, Ladder
+from penstock.ladder import Ladder
 from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SUPERSEDED, WRITTEN, Poison, Transient
 from penstock.settings import BreakerSettings, FuseSettings, RetrySettings, Settings
