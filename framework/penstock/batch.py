@@ -37,10 +37,11 @@ class Buffer:
         """The delivery that has waited longest."""
         return self._deliveries[0] if self._deliveries else None
 
-    def put(self, delivery: Delivery) -> None:
-        """Append a delivery and wake the taker."""
-        self._deliveries.append(delivery)
-        self.byte_size += len(delivery.body)
+    def extend(self, deliveries: Sequence[Delivery]) -> None:
+        """Append deliveries and wake the taker."""
+        self._deliveries.extend(deliveries)
+        for delivery in deliveries:
+            self.byte_size += len(delivery.body)
         self._changed.set()
 
     def first(self, count: int) -> list[Delivery]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from penstock.blockage import Blockage
     from penstock.broker_address import BrokerAddress
+    from penstock.receive import Receiver
     from penstock.settings import RabbitMQ
     from penstock.topology import Queue, Topology
 
@@ -52,13 +53,17 @@ def _as_it_is(value: Any) -> Any:
 
 
 class BrokerConnection(aio_pika.Connection):
-    """A connection whose socket is ours; `place` is the "host:port" that serves it."""
+    """A connection whose socket is ours; `place` is the "host:port" that serves it.
+
+    `receiver` takes deliveries for whoever asks it to; None where the client library is left to do that.
+    """
 
     PARAMETERS = (
         *aio_pika.Connection.PARAMETERS,
         ConnectionParameter("transport_factory", _as_it_is, is_kwarg=True),
     )
     place = ""
+    receiver: Receiver | None = None
 
 
 async def connect(settings: RabbitMQ, name: str, first: str = "", blockage: Blockage | None = None) -> BrokerConnection:
@@ -82,12 +87,13 @@ async def _connect(
     address: BrokerAddress, settings: RabbitMQ, name: str, blockage: Blockage | None
 ) -> BrokerConnection:
     where = describe(address.url)
+    transport = Transport(blockage, fast_receive=settings.fast_receive)
     try:
         connection = BrokerConnection(
             URL(address.url),
             ssl_context=broker_tls.context_of(settings),
             client_properties={"connection_name": f"penstock {name}"},
-            transport_factory=Transport(blockage),
+            transport_factory=transport,
         )
         await connection.connect(timeout=settings.connect_timeout)
     except ProbableAuthenticationError as error:
@@ -97,6 +103,7 @@ async def _connect(
         text = f"cannot connect to RabbitMQ at {where}: {_why(error, address, settings)} (or RABBITMQ_URL)"
         raise LinkError(text) from error
     connection.place = address.place
+    connection.receiver = transport.receiver
     return connection
 
 

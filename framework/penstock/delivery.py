@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pamqp.commands import Basic
+import structlog
+from pamqp import decode
+from pamqp.commands import Basic
+
+log = structlog.get_logger(__name__)
 
 #: The generation of a delivery that came from no channel: none ever has this number, so it is never settled.
 NO_GENERATION = 0
@@ -15,9 +17,18 @@ NO_GENERATION = 0
 SUSPECT_RETURNS = 3
 #: Where a message came from that is published again, to a queue by its name.
 ORIGIN_HEADERS = ("penstock-original-exchange", "penstock-original-routing-key")
+#: Says of a message that some of its headers or properties could not be sent on, or not be read.
+LEFT_OUT_HEADER = "penstock-headers-left-out"
+
+#: In a content header: the bytes before the words that say which properties there are, and of such a word.
+_FLAGS_AT = 12
+_WORD = 2
+#: Each property's flag, its name and what reads it, in the order in which they stand.
+_PROPERTIES = [
+    (flag, name, decode.METHODS[Basic.Properties.amqp_type(name)]) for name, flag in Basic.Properties.flags.items()
+]
 
 
-@dataclass(slots=True, eq=False)
 class Delivery:
     """One delivery of one message.
 
@@ -25,13 +36,36 @@ class Delivery:
     Settling it on any other generation is meaningless and never sent.
     """
 
-    generation: int
-    tag: int
-    body: bytes
-    exchange: str
-    routing_key: str
-    redelivered: bool
-    properties: Basic.Properties
+    __slots__ = ("_properties", "body", "exchange", "generation", "redelivered", "routing_key", "tag")
+
+    def __init__(
+        self,
+        generation: int,
+        tag: int,
+        body: bytes,
+        *,
+        exchange: str,
+        routing_key: str,
+        redelivered: bool,
+        properties: Basic.Properties | bytes,
+    ) -> None:
+        self.generation = generation
+        self.tag = tag
+        self.body = body
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.redelivered = redelivered
+        self._properties = properties
+
+    @property
+    def properties(self) -> Basic.Properties:
+        """The message's properties; where it came with a content header in AMQP's bytes they are decoded now.
+
+        Of those that cannot be decoded there are the ones before the first that cannot, and LEFT_OUT_HEADER.
+        """
+        if isinstance(self._properties, bytes):
+            self._properties = _decoded(self._properties)
+        return self._properties
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -51,3 +85,23 @@ class Delivery:
         if not self.exchange and isinstance(exchange, str) and isinstance(routing_key, str):
             return exchange, routing_key
         return self.exchange, self.routing_key
+
+
+def _decoded(header: bytes) -> Basic.Properties:
+    """The properties of a content header: as the client library reads them, less its search for those not there."""
+    found = Basic.Properties()
+    at = _FLAGS_AT
+    try:
+        flags = int.from_bytes(header[at : at + _WORD])
+        while header[at + 1] & 1:  # another word follows; AMQP knows no property that it could speak of
+            at += _WORD
+        values = header[at + _WORD :]
+        for flag, name, read in _PROPERTIES:
+            if flags & flag:
+                size, value = read(values)
+                setattr(found, name, value)
+                values = values[size:]
+    except Exception as error:  # noqa: BLE001 whatever the library stumbles over must not stop the queue
+        log.warning("properties_unreadable", error=f"{type(error).__name__}: {error}")
+        found.headers = {**(found.headers or {}), LEFT_OUT_HEADER: True}
+    return found

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pamqp.commands import Basic
 
 from penstock.broker import request
+from penstock.delivery import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aiormq.abc import DeliveredMessage
     from aiormq.channel import Channel
 
-    from penstock.delivery import Delivery
+    from penstock.receive import Received, Receiver
 
 
 class AckWindow:
@@ -51,6 +56,7 @@ class AckWindow:
 class Generation:
     """One life of the consuming channel; `number` counts them from 1, `held_bytes` is of bodies not settled.
 
+    `receiver` is that of its connection; without one, deliveries come by way of the client library.
     `consumed` says whether a consumer was ever asked for; `opened_at` is of the monotonic clock, in seconds.
     `quiet_at` is what had been received at the watchdog's last look, `quiet_looks` how often it found no more.
     """
@@ -58,6 +64,7 @@ class Generation:
     number: int
     channel: Channel
     opened_at: float
+    receiver: Receiver | None = None
     window: AckWindow = field(default_factory=AckWindow)
     consumer_tag: str | None = None
     consumed: bool = False
@@ -76,22 +83,42 @@ class Generation:
 
     def closed(self, closing: asyncio.Future[Any]) -> None:
         """Note that the channel is closed: `closing` says why."""
+        if self.receiver is not None:
+            self.receiver.forget(self.number)
         error = None if closing.cancelled() else closing.exception()
         self.end("the channel was closed" if error is None else f"the channel was lost: {error}")
 
-    async def consume(
-        self, queue: str, prefetch: int, received: Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
-    ) -> None:
+    async def consume(self, queue: str, prefetch: int, received: Received) -> None:
         """Consume with a new tag each time: with the old one a quorum queue may deliver nothing while some are held.
 
-        Raises LinkError.
+        `received` is told the deliveries, several at once as they come, in order. Raises LinkError.
         """
+        tag = f"penstock-{uuid4().hex}"
         async with request("cannot consume"):
             await self.channel.basic_qos(prefetch_count=prefetch)
             # Said before the broker answers: its first deliveries may end the channel before that.
             self.consumed = True
-            answer = await self.channel.basic_consume(queue, received)
-        self.consumer_tag = answer.consumer_tag
+            if self.receiver is not None:
+                frame_max = self.channel.connection.connection_tune.frame_max
+                self.receiver.consume(self.channel.number, tag, self.number, received, frame_max)
+            # The client library has to know the consumer; deliveries it gets only where no receiver takes them.
+            await self.channel.basic_consume(queue, partial(self._delivered, received), consumer_tag=tag)
+        self.consumer_tag = tag
+
+    async def _delivered(self, received: Received, message: DeliveredMessage) -> None:
+        """The client library starts this for each delivery, in order; it never waits, so the order stays."""
+        frame = message.delivery
+        if isinstance(frame, Basic.Deliver):
+            delivery = Delivery(
+                self.number,
+                frame.delivery_tag or 0,
+                message.body,
+                exchange=frame.exchange or "",
+                routing_key=frame.routing_key or "",
+                redelivered=bool(frame.redelivered),
+                properties=message.header.properties,
+            )
+            received([delivery])
 
     async def cancel(self) -> None:
         """Cancel the consumer, if there is one; what it was sent stays held. Raises LinkError."""
@@ -99,6 +126,9 @@ class Generation:
         if tag is not None:
             async with request("cannot cancel the consumer"):
                 await self.channel.basic_cancel(tag)
+            # Not before: what was on its way when the broker read the cancel is held like the rest.
+            if self.receiver is not None:
+                self.receiver.forget(self.number, tag)
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> bool:
         """Settle deliveries of this channel; ack what is settled without a gap. Whether anything was sent.

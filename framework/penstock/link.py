@@ -12,11 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from pamqp.commands import Basic
 
 from penstock.broker import close, connect, ensure_topology, look_at, open_channel
 from penstock.caution import Caution
-from penstock.delivery import Delivery
 from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.generation import Generation
 from penstock.retry import backoff, until_it_works
@@ -26,11 +24,10 @@ from penstock.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from aiormq.abc import DeliveredMessage
-
     from penstock.batch import Buffer
     from penstock.broker import BrokerConnection
     from penstock.clock import Clock
+    from penstock.delivery import Delivery
     from penstock.metrics import Metrics
     from penstock.settings import Settings
     from penstock.worker import Worker
@@ -153,7 +150,7 @@ class Link:
         except LinkError:
             await self._drop_connection()
             raise
-        generation = Generation(next(self._numbers), channel, self._clock.monotonic())
+        generation = Generation(next(self._numbers), channel, self._clock.monotonic(), self._connection.receiver)
         channel.closing.add_done_callback(generation.closed)
         channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
         self.buffer.clear()
@@ -188,11 +185,14 @@ class Link:
 
     async def pause(self, reason: str) -> None:
         """Cancel the consumer; what was delivered stays held and can be settled."""
+        self._note(reason)
+        await self._switch()
+
+    def _note(self, reason: str) -> None:
         if reason not in self.paused_for:
             self.paused_for.add(reason)
             self._metrics.paused(reason)
             log.info("consumer_paused", reason=reason)
-        await self._switch()
 
     async def resume(self, reason: str) -> None:
         """Take a reason to pause away; with the last one gone the consumer comes back."""
@@ -247,33 +247,25 @@ class Link:
         self.buffer.ahead = 1 if self._caution.singly else self.prefetch
         await current.consume(self._worker.queue, self.buffer.ahead, partial(self._received, current))
 
-    async def _received(self, current: Generation, message: DeliveredMessage) -> None:
-        """The client library starts this for each delivery, in order; it never waits, so the order stays."""
-        frame = message.delivery
-        if current.ended.is_set() or not isinstance(frame, Basic.Deliver):
+    def _received(self, current: Generation, deliveries: Sequence[Delivery]) -> None:
+        if current.ended.is_set():
             return
-        size = len(message.body)
-        current.received += 1
+        count, size = len(deliveries), 0
+        for delivery in deliveries:
+            size += len(delivery.body)
+            if delivery.redelivered:
+                self._caution.redelivered()
+        current.received += count
         current.held_bytes += size
-        if frame.redelivered:
-            self._caution.redelivered()
-        self._metrics.received.inc()
+        self._metrics.received.inc(count)
         self._metrics.received_bytes.inc(size)
-        self._metrics.held_messages.inc()
+        self._metrics.held_messages.inc(count)
         self._metrics.held_bytes.inc(size)
-        self.buffer.put(
-            Delivery(
-                current.number,
-                frame.delivery_tag or 0,
-                message.body,
-                frame.exchange or "",
-                frame.routing_key or "",
-                bool(frame.redelivered),
-                message.header.properties,
-            )
-        )
+        self.buffer.extend(deliveries)
         if current.held_bytes > self.settings.limits.held_bytes and "memory" not in self.paused_for:
-            self._spawn(self.pause("memory"))
+            # Noted at once: before a task gets its turn all may be settled, and nobody would resume.
+            self._note("memory")
+            self._spawn(self._switch())
 
     def _spawn(self, action: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(action)

@@ -30,7 +30,9 @@ class RabbitMQ(Section):
     """The broker. `url` wins over the single parts; both may name several hosts, which are tried in turn.
 
     `tls_ca` is the file of the authorities whose certificates are accepted (None: the system's), `tls_cert` and
-    `tls_key` are the client's own certificate and its key, which may be in one file; PEM. Times in seconds.
+    `tls_key` are the client's own certificate and its key, which may be in one file; PEM. `fast_receive` decodes
+    deliveries in Penstock, a read of the socket at a time; without it the client library does, one by one.
+    Times in seconds.
     """
 
     url: AmqpUrl = None
@@ -46,6 +48,7 @@ class RabbitMQ(Section):
     heartbeat: int = Field(600, ge=0)
     connect_timeout: float = Field(10, gt=0)
     publish_timeout: float = Field(30, gt=0)
+    fast_receive: bool = True
 
     @model_validator(mode="after")
     def _tls_agrees(self) -> Self:

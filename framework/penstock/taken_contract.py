@@ -35,7 +35,7 @@ from penstock.taken_contract_steps import (
     recording,
     take,
 )
-from penstock.testing import make_batch, make_record
+from penstock.testing import make_batch, make_delivery, make_record
 
 __all__ = ["TAKEN_CONTRACT", "BackupSink", "BackupTarget"]
 
@@ -74,7 +74,7 @@ async def replayed_duplicate_is_taken_again(target: BackupTarget) -> None:
     async with backup(target) as sink:
         await write(sink, records, "WWW")
         expect(await take(sink, ALL), ["a", "b", "c"], "the messages taken")
-        replayed = replace(records[1].delivery, properties=Basic.Properties(headers={REPLAYS_HEADER: 1}))
+        replayed = make_delivery(b"b", routing_key="b", properties=Basic.Properties(headers={REPLAYS_HEADER: 1}))
         await write(sink, [records[0], replace(records[1], delivery=replayed), records[2]], "DDD")
         await holds(sink, ["b"], "of which one was replayed")
 

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from penstock.worker import Mode
 
 
-def make_delivery(body: bytes = b"{}", *, tag: int = 1, generation: int = 1, routing_key: str = "") -> Delivery:
+def make_delivery(
+    body: bytes = b"{}",
+    *,
+    tag: int = 1,
+    generation: int = 1,
+    routing_key: str = "",
+    redelivered: bool = False,
+    properties: Basic.Properties | bytes | None = None,
+) -> Delivery:
     """A delivery as it would have come from the exchange `test`."""
     return Delivery(
         generation=generation,
@@ -35,8 +43,8 @@ def make_delivery(body: bytes = b"{}", *, tag: int = 1, generation: int = 1, rou
         body=body,
         exchange="test",
         routing_key=routing_key,
-        redelivered=False,
-        properties=Basic.Properties(),
+        redelivered=redelivered,
+        properties=Basic.Properties() if properties is None else properties,
     )
 
 

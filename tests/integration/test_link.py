@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from penstock.drill.servers.wait import wait_until
 from penstock.errors import SinkUnavailable
 from penstock.link import Link
@@ -15,7 +17,6 @@ from support.notes import quick, running
 from support.wait import until
 
 if TYPE_CHECKING:
-    import pytest
     from aio_pika.abc import AbstractIncomingMessage
 
     from penstock.drill.servers.management import Management
@@ -98,6 +99,41 @@ async def test_a_connection_closed_under_a_batch_leads_to_duplicates_and_no_seco
         assert worker.metric("penstock_held_bytes") == 0
         await worker.stop()
         assert set(worker.sink.states) == set(range(25))
+    assert await broker.depth(broker_url, "notes") == 0
+
+
+@pytest.mark.parametrize("fast_receive", [True, False])
+async def test_deliveries_come_in_order_over_pauses_on_both_paths(broker_url: str, *, fast_receive: bool) -> None:
+    async with running(broker_url, quick(broker_url, fast_receive=fast_receive)) as worker:
+        link = worker.process.link
+        await worker.publish(range(30))
+        await link.pause("test")
+        await worker.publish(range(30, 60))
+        await link.resume("test")
+        await worker.publish([60], large="x" * 100_000)
+        await worker.settled(61)
+        assert worker.sink.ids == list(range(61))
+        assert worker.metric("penstock_received_messages_total") == 61
+        assert worker.metric("penstock_channel_generation") == 1
+        await worker.stop()
+    assert await broker.depth(broker_url, "notes") == 0
+
+
+async def test_bytes_that_are_no_amqp_end_the_generation_and_nothing_is_lost(broker_url: str) -> None:
+    async with running(broker_url) as worker:
+        worker.sink.hold()
+        await worker.publish(range(25))
+        await worker.until(lambda: worker.process.link.held == 25, "all are held")
+        connection = worker.process.link._connection  # noqa: SLF001 no broker can be made to send that
+        assert connection is not None
+        assert connection.receiver is not None
+        connection.receiver.feed_data(b"\x01\x00\x01\x00\x00\x00\x01?!")
+        await worker.consuming(generation=2)
+        await worker.until(lambda: worker.process.link.held == 25, "all are delivered again")
+        worker.sink.let()
+        await worker.until(lambda: len(worker.sink.states) == 25 and not worker.process.link.held, "all written")
+        assert worker.metric("penstock_settled_messages_total", settlement="ack") == 25
+        await worker.stop()
     assert await broker.depth(broker_url, "notes") == 0
 
 

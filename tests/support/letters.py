@@ -42,4 +42,7 @@ def letter_with(
 ) -> Letter:
     """A letter with these headers and no others."""
     properties = Basic.Properties(headers=headers, delivery_mode=2)
-    return letter_of(queue, position, Delivery(NO_GENERATION, 0, body, "", queue, False, properties))  # noqa: FBT003
+    delivery = Delivery(
+        NO_GENERATION, 0, body, exchange="", routing_key=queue, redelivered=False, properties=properties
+    )
+    return letter_of(queue, position, delivery)

@@ -77,12 +77,12 @@ def notes_worker(sink: MemorySink, name: str = "notes") -> Worker:
     )
 
 
-def quick(url: str, **sections: Any) -> Settings:
+def quick(url: str, *, fast_receive: bool = True, **sections: Any) -> Settings:
     """Settings with small batches and short waits; a section may be given whole."""
     sections.setdefault("batch", BatchSettings(count=10, period=0.05))
     sections.setdefault("breaker", BreakerSettings(failures=1, probe_min=0.05, probe_max=0.1))
     sections.setdefault("retry", RetrySettings(min=0.05, max=0.2))
-    return Settings(rabbitmq=RabbitMQ(url=SecretStr(url)), **sections)
+    return Settings(rabbitmq=RabbitMQ(url=SecretStr(url), fast_receive=fast_receive), **sections)
 
 
 @dataclass

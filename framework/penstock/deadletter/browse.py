@@ -8,26 +8,24 @@ window is a new consumer of the same channel: so this process has two windows at
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from pamqp.commands import Basic
 
 from penstock.broker import close, connect, open_channel, request
 from penstock.deadletter.queue_kind import ready_in_classic
 from penstock.deadletter.view import Letter, letter_of
-from penstock.delivery import Delivery
 from penstock.errors import LinkError
 from penstock.generation import Generation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
-    from aiormq.abc import DeliveredMessage
-
+    from penstock.delivery import Delivery
     from penstock.settings import RabbitMQ
 
 log = structlog.get_logger(__name__)
@@ -61,6 +59,14 @@ class Held:
         await self._letters.remove(self.tag)
 
 
+@dataclass(slots=True, eq=False)
+class _Window:
+    """A consumer: letters asked for, and sent."""
+
+    asked: int
+    sent: int = 0
+
+
 class Letters:
     """The letters of one browse: iterate once. `ready` is how many were there at the start."""
 
@@ -71,9 +77,8 @@ class Letters:
         self._queue = queue
         self._arrived: deque[Delivery] = deque()
         self._changed = asyncio.Event()
-        #: By the tags of consumers: letters asked for, and sent.
-        self._asked: dict[str, int] = {}
-        self._sent: Counter[str] = Counter()
+        #: By the tags of consumers.
+        self._windows: dict[str, _Window] = {}
 
     async def __aiter__(self) -> AsyncIterator[Held]:
         """Oldest first: those that were ready at the start, less what others took meanwhile. Raises LinkError."""
@@ -94,13 +99,14 @@ class Letters:
 
     async def _ask(self, letters: int) -> None:
         """Have so many more letters sent, to a new consumer; end those that have got theirs, which stay held."""
-        await self._generation.consume(self._queue, letters, self._received)
-        self._asked[self._generation.consumer_tag or ""] = letters
+        window = _Window(letters)
+        await self._generation.consume(self._queue, letters, partial(self._received, window))
+        self._windows[self._generation.consumer_tag or ""] = window
         # Not sooner: the broker shares letters out among consumers, and what one was not sent would be missed.
-        for tag in [tag for tag, count in self._asked.items() if self._sent[tag] >= count]:
+        for tag in [tag for tag, window in self._windows.items() if window.sent >= window.asked]:
             async with request(f"cannot read {self._queue} on"):
                 await self._generation.channel.basic_cancel(tag)
-            del self._asked[tag], self._sent[tag]
+            del self._windows[tag]
 
     def check(self) -> None:
         """Raise LinkError where the letters are held no more."""
@@ -118,18 +124,10 @@ class Letters:
         # Commands of one channel are worked off in order: with the answer to this one, those before it are done.
         await self._left()
 
-    async def _received(self, message: DeliveredMessage) -> None:
-        frame = message.delivery
-        if isinstance(frame, Basic.Deliver):
-            exchange, key = frame.exchange or "", frame.routing_key or ""
-            again = bool(frame.redelivered)
-            self._sent[frame.consumer_tag or ""] += 1
-            properties = message.header.properties
-            number = self._generation.number
-            self._arrived.append(
-                Delivery(number, frame.delivery_tag or 0, message.body, exchange, key, again, properties)
-            )
-            self._changed.set()
+    def _received(self, window: _Window, deliveries: Sequence[Delivery]) -> None:
+        window.sent += len(deliveries)
+        self._arrived += deliveries
+        self._changed.set()
 
     async def _next(self) -> Delivery | None:
         """The next letter; None once the queue is found empty. Raises LinkError where none comes, though it is not."""
@@ -180,7 +178,7 @@ async def browsing(settings: RabbitMQ, queue: str, *, limit: int | None = None) 
     try:
         ready = await ready_in_classic(connection, queue)
         channel = await open_channel(connection, confirms=False)
-        generation = Generation(1, channel, 0.0)
+        generation = Generation(1, channel, 0.0, connection.receiver)
         channel.closing.add_done_callback(generation.closed)
         channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
         try:

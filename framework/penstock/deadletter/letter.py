@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pamqp.header import ContentHeader
 
-from penstock.delivery import ORIGIN_HEADERS
+from penstock.delivery import LEFT_OUT_HEADER, ORIGIN_HEADERS
 from penstock.field_table import ExactProperties
 from penstock.idempotency import KEY_HEADER, header_key
 
@@ -41,8 +41,6 @@ FAILED_AT_HEADER = "penstock-failed-at"
 ATTEMPTS_HEADER = "penstock-attempts"
 #: How often the message has been replayed.
 REPLAYS_HEADER = "penstock-replays"
-#: The publisher's headers are missing: they could not be sent.
-LEFT_OUT_HEADER = "penstock-headers-left-out"
 
 #: Headers that the broker writes and reads itself: sent along they would be believed or ignored, never understood.
 #: CC and BCC would route copies of the letter to the queues they name, the work queue perhaps.

@@ -8,7 +8,6 @@ from penstock.deadletter.audit import carried_out
 from penstock.deadletter.filter import Filter
 from penstock.deadletter.letter import (
     LARGEST_COUNT,
-    LEFT_OUT_HEADER,
     OWN_PREFIX,
     REPLAYS_HEADER,
     broker_independent,
@@ -17,7 +16,7 @@ from penstock.deadletter.letter import (
 )
 from penstock.deadletter.transfer import Left, Manner, Parcel, Transfer
 from penstock.deadletter.written import Rows
-from penstock.delivery import ORIGIN_HEADERS
+from penstock.delivery import LEFT_OUT_HEADER, ORIGIN_HEADERS
 from penstock.errors import UsageError
 from penstock.idempotency import KEY_HEADER
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pamqp.commands import Basic
+
 from penstock.ahead import STRETCH, Ahead
 from penstock.batch import Buffer
 from penstock.codec import Codec
+from penstock.delivery import SUSPECT_RETURNS
 from penstock.record import Record
 from penstock.settings import Limits
 from penstock.testing import MemorySink, make_delivery
@@ -44,8 +47,7 @@ async def test_what_waits_is_decoded_once_and_stays() -> None:
     buffer, codec = Buffer(ManualClock()), Counting()
     ahead = Ahead(codec, buffer)
     waiting = deliveries(3 * STRETCH)
-    for one in waiting:
-        buffer.put(one)
+    buffer.extend(waiting)
     async with ahead.working(2 * STRETCH):
         await turns()
     assert codec.seen == waiting[: 2 * STRETCH]
@@ -59,10 +61,10 @@ async def test_what_comes_while_the_sink_writes_is_decoded_too() -> None:
     first, second = deliveries(2)
     async with Ahead(codec, buffer).working(10):
         await turns()
-        buffer.put(first)
+        buffer.extend([first])
         await turns()
         assert codec.seen == [first]
-        buffer.put(second)
+        buffer.extend([second])
         await turns()
         assert codec.seen == [first, second]
         buffer.clear()
@@ -73,11 +75,10 @@ async def test_what_comes_while_the_sink_writes_is_decoded_too() -> None:
 
 async def test_a_suspect_and_what_is_behind_it_are_left_alone() -> None:
     buffer, codec = Buffer(ManualClock()), Counting()
-    innocent, suspect, behind = deliveries(3)
-    suspect.redelivered = True
-    suspect.properties.headers = {"x-delivery-count": 3}
-    for one in (innocent, suspect, behind):
-        buffer.put(one)
+    innocent, behind = deliveries(2)
+    came_back = Basic.Properties(headers={"x-delivery-count": SUSPECT_RETURNS})
+    suspect = make_delivery(b'{"id": "2", "text": ""}', redelivered=True, properties=came_back)
+    buffer.extend([innocent, suspect, behind])
     async with Ahead(codec, buffer).working(10):
         await turns()
     assert codec.seen == [innocent]
@@ -87,7 +88,7 @@ async def test_what_was_given_back_is_forgotten() -> None:
     buffer, codec = Buffer(ManualClock()), Counting()
     ahead = Ahead(codec, buffer)
     [gone] = deliveries(1)
-    buffer.put(gone)
+    buffer.extend([gone])
     async with ahead.working(10):
         await turns()
     assert list(ahead.decoded) == [gone]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def filled(count: int, body: bytes = b"x") -> Buffer:
     buffer = Buffer(SystemClock())
     for tag in range(1, count + 1):
-        buffer.put(make_delivery(body, tag=tag))
+        buffer.extend([make_delivery(body, tag=tag)])
     return buffer
 
 
@@ -47,17 +47,15 @@ async def test_nothing_is_waited_for_that_cannot_come() -> None:
 
 
 def returned(tag: int, returns: object, *, redelivered: bool = True) -> Delivery:
-    delivery = make_delivery(b"x", tag=tag)
-    delivery.redelivered = redelivered
-    delivery.properties = Basic.Properties(headers={"x-delivery-count": returns})
-    return delivery
+    properties = Basic.Properties(headers={"x-delivery-count": returns})
+    return make_delivery(b"x", tag=tag, redelivered=redelivered, properties=properties)
 
 
 @given(st.lists(st.sampled_from([0, 1, 2, 3, 4, 1000]), max_size=20), st.integers(1, 6))
 async def test_a_suspect_is_a_batch_of_its_own_in_its_turn(returns: list[int], count: int) -> None:
     buffer = Buffer(SystemClock())
     for tag, times in enumerate(returns):
-        buffer.put(returned(tag, times))
+        buffer.extend([returned(tag, times)])
     batches: list[list[int]] = []
     async with asyncio.timeout(5):
         while len(buffer):
@@ -71,7 +69,7 @@ async def test_a_suspect_is_a_batch_of_its_own_in_its_turn(returns: list[int], c
 
 async def test_nothing_is_waited_for_before_a_suspect() -> None:
     buffer = Buffer(SystemClock())
-    buffer.put(returned(1, 3))
+    buffer.extend([returned(1, 3)])
     async with asyncio.timeout(5):
         assert len(await buffer.take(BatchSettings(count=100, period=3600))) == 1
 
@@ -93,7 +91,7 @@ async def test_a_lone_message_on_an_idle_queue_does_not_wait_for_the_period() ->
     buffer = Buffer(IdleClock())
     taking = asyncio.create_task(buffer.take(BatchSettings(count=100, period=3600)))
     await asyncio.sleep(0)
-    buffer.put(make_delivery(tag=1))
+    buffer.extend([make_delivery(tag=1)])
     async with asyncio.timeout(5):
         assert [delivery.tag for delivery in await taking] == [1]
 
@@ -126,7 +124,7 @@ async def test_a_closed_buffer_gives_what_there_is_and_waits_no_more() -> None:
     async with asyncio.timeout(5):
         assert [delivery.tag for delivery in await taking] == [1, 2]
         assert await buffer.take(BatchSettings(period=3600)) == []
-        buffer.put(make_delivery(tag=3))
+        buffer.extend([make_delivery(tag=3)])
         assert [delivery.tag for delivery in await buffer.take(BatchSettings(period=3600))] == [3]
 
 

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pamqp import frame
-from pamqp.commands import Basic, Connection
-from pamqp.heartbeat import Heartbeat
 
 from penstock.blockage import Blockage
-from penstock.broker_transport import Notices
 from penstock.errors import BrokerBlocked
 
 
@@ -86,27 +79,3 @@ async def test_who_waits_keeps_his_time_limit() -> None:
     assert not done
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-STREAM = b"".join(
-    frame.marshal(one, channel)
-    for one, channel in [
-        (Basic.Ack(1), 1),
-        (Connection.Blocked("low on memory"), 0),
-        (Heartbeat(), 0),
-        # Of a channel, where it would mean nothing.
-        (Connection.Unblocked(), 1),
-        (Basic.Return(312, "NO_ROUTE", "shop", "k" * 200), 1),
-        (Connection.Unblocked(), 0),
-        (Connection.Blocked("low on disk — ü"), 0),
-        (Connection.UpdateSecretOk(), 0),
-    ]
-)
-
-
-@given(st.lists(st.integers(1, len(STREAM) - 1)))
-def test_notices_are_found_however_the_bytes_come_in(cuts: list[int]) -> None:
-    notices = Notices()
-    edges = [0, *sorted(cuts), len(STREAM)]
-    found = [notice for at, end in pairwise(edges) for notice in notices.feed(STREAM[at:end])]
-    assert found == ["low on memory", None, "low on disk — ü"]

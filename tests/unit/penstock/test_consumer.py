@@ -54,7 +54,7 @@ class FakeLink:
         """Put deliveries in the buffer, numbered on."""
         for body in bodies:
             self._tag += 1
-            self.buffer.put(make_delivery(body, tag=self._tag, generation=self._generation))
+            self.buffer.extend([make_delivery(body, tag=self._tag, generation=self._generation)])
 
     def lose(self) -> None:
         """End the generation; the next one is there at once."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pamqp.commands import Basic
 from pydantic import BaseModel
 
 from penstock.deadletter.letter import ATTEMPTS_HEADER
@@ -32,7 +31,7 @@ def ladder(mode: Mode = "append", **settings: Any) -> Ladder:
 
 def delay_after(found: Ladder, attempts: object, version: int | None = None) -> int | None:
     record = make_record({}, "a", version=version)
-    record.delivery.properties = Basic.Properties(headers={ATTEMPTS_HEADER: attempts})
+    record.delivery.properties.headers = {ATTEMPTS_HEADER: attempts}
     return found.delay(record)
 
 

@@ -21,9 +21,9 @@ REFUSAL = Transient("foreign_key", "23503", "no such customer", delay=5000)
 
 
 def delivery(headers: dict[str, Any], **properties: Any) -> Delivery:
-    found = make_delivery(b'{"id": 1}', routing_key="orders.new")
-    found.properties = Basic.Properties(headers=headers, **properties)
-    return found
+    return make_delivery(
+        b'{"id": 1}', routing_key="orders.new", properties=Basic.Properties(headers=headers, **properties)
+    )
 
 
 def back(headers: dict[str, Any]) -> Delivery:

@@ -6,12 +6,10 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, cast
 
-from aiormq.abc import DeliveredMessage
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from pamqp.commands import Basic
-from pamqp.header import ContentHeader
 
 from penstock.batch import Buffer
 from penstock.errors import LinkError
@@ -21,7 +19,7 @@ from penstock.metrics import Metrics
 from penstock.outcome import DUPLICATE, SPILLED, SUPERSEDED, WRITTEN, Outcome, Poison, Transient
 from penstock.settings import BatchSettings, Settings
 from penstock.settlement import Decided, Settler
-from penstock.testing import make_record
+from penstock.testing import make_delivery, make_record
 from support.clock import ManualClock
 from support.handing import handover, suspects_of
 from support.notes import GatedSink, notes_worker
@@ -69,15 +67,11 @@ class FakeChannel:
         self.failures: list[str] = []
         self.alive = True
 
-    def deliver(self, message: int) -> DeliveredMessage:
+    def deliver(self, message: int, generation: int) -> Delivery:
         self.given += 1
         self.open[self.given] = message
-        return DeliveredMessage(
-            delivery=Basic.Deliver("consumer", self.given, redelivered=False, exchange="", routing_key="any"),
-            header=ContentHeader(properties=Basic.Properties(message_id=str(message))),
-            body=b"%d" % message,
-            channel=cast("Channel", self),
-        )
+        properties = Basic.Properties(message_id=str(message))
+        return make_delivery(b"%d" % message, tag=self.given, generation=generation, properties=properties)
 
     async def basic_ack(self, delivery_tag: int, *, multiple: bool, wait: bool) -> None:
         assert self.alive, "an ack on a channel that is gone"
@@ -150,8 +144,8 @@ class SettlementMachine(RuleBasedStateMachine):
         return self.loop.run_until_complete(action)
 
     def receive(self, message: int) -> None:
-        message_in = self.link._received(self.current, self.channel.deliver(message))  # noqa: SLF001 as the client does
-        self.loop.run_until_complete(message_in)
+        delivery = self.channel.deliver(message, self.current.number)
+        self.link._received(self.current, [delivery])  # noqa: SLF001 as the receiver does
         self.held += self.loop.run_until_complete(self.link.buffer.take(ONE))
 
     @rule(count=st.integers(1, 6))

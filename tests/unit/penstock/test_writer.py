@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pamqp.commands import Basic
 
 from penstock.breaker import Breaker
 from penstock.deadletter.letter import ATTEMPTS_HEADER
@@ -196,7 +195,7 @@ async def test_events_may_be_late_and_a_state_without_a_version_may_not() -> Non
 async def test_after_its_last_attempt_it_has_no_delay_and_counts_for_the_fuse() -> None:
     def tried(name: str, attempts: int) -> Record:
         record = make_record({}, name, version=1)
-        record.delivery.properties = Basic.Properties(headers={ATTEMPTS_HEADER: attempts})
+        record.delivery.properties.headers = {ATTEMPTS_HEADER: attempts}
         return record
 
     settings = SETTINGS.model_copy(update={"fuse": FuseSettings(window=10, percent=20)})

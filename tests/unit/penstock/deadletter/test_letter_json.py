@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -18,6 +18,9 @@ from penstock.delivery import NO_GENERATION, Delivery
 from penstock.errors import UsageError
 from penstock.field_table import ExactProperties
 from support.letters import make_letter
+
+if TYPE_CHECKING:
+    from pamqp.commands import Basic
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 SHORT = st.text(st.characters(codec="utf-8"), max_size=20).filter(lambda text: len(text.encode()) < 128)
@@ -72,11 +75,17 @@ def received(properties: ExactProperties) -> Any:
     return header.properties
 
 
+def delivery(exchange: str, routing_key: str, body: bytes, properties: Basic.Properties) -> Delivery:
+    return Delivery(
+        NO_GENERATION, 0, body, exchange=exchange, routing_key=routing_key, redelivered=True, properties=properties
+    )
+
+
 @settings(deadline=None)
 @given(MESSAGES, st.binary() | TEXTS.map(str.encode), SHORT)
 def test_nothing_is_lost(properties: ExactProperties, body: bytes, key: str) -> None:
     delivered = received(properties)
-    letter = letter_of("orders.dlq", 3, Delivery(NO_GENERATION, 0, body, "shop", key, True, delivered))  # noqa: FBT003
+    letter = letter_of("orders.dlq", 3, delivery("shop", key, body, delivered))
     back = letter_from_json(orjson.loads(orjson.dumps(letter_to_json(letter))))
     assert back.body == body
     assert type(back.body) is bytes
@@ -99,7 +108,7 @@ def test_what_it_looks_like() -> None:
         "odd": {"$bytes": "no base64"},
     }
     properties = ExactProperties(headers=headers, message_type="order", priority=3)
-    letter = letter_of("orders.dlq", 0, Delivery(NO_GENERATION, 0, b"\xff", "", "", False, properties))  # noqa: FBT003
+    letter = letter_of("orders.dlq", 0, delivery("", "", b"\xff", properties))
     document = letter_to_json(letter)
     assert document["properties"] == {
         "headers": {

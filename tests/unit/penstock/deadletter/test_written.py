@@ -53,8 +53,8 @@ class TimedSink(MemorySink):
 
 def letter(number: int = 1, failed_at: datetime | None = FAILED, body: bytes | None = None) -> Letter:
     headers = {"penstock-failed-at": failed_at.isoformat()} if failed_at else {}
-    delivery = make_delivery(json.dumps({"id": number, "version": 1}).encode() if body is None else body)
-    return letter_of("notes.dlq", 0, replace(delivery, properties=Basic.Properties(headers=headers)))
+    body = json.dumps({"id": number, "version": 1}).encode() if body is None else body
+    return letter_of("notes.dlq", 0, make_delivery(body, properties=Basic.Properties(headers=headers)))
 
 
 def worker(times: dict[str, datetime | Exception | None]) -> Worker:
