@@ -1,12 +1,13 @@
 # Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo install test drill check format lock servers clean
+.PHONY: help demo install test drill bench check format lock servers clean
 
 # A command or a version, as in PYTHON=3.13: uv finds it, or fetches it.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 DEMO_INSTALLED := .venv/.demo-installed
+BENCH_INSTALLED := .venv/.bench-installed
 # uv from PATH, else one of our own, kept apart: `uv sync` removes from .venv what the lock file does not name.
 UV ?= $(or $(shell command -v uv),.cache/uv/bin/uv)
 
@@ -23,6 +24,9 @@ test: $(INSTALLED) ## run the tests; make test ARGS="-k table" runs some of them
 
 drill: $(INSTALLED) ## break real servers and count what was lost; make drill QUICK=1 is shorter, NAME="…" runs some
 	@$(if $(QUICK),QUICK=$(QUICK)) $(BIN)/penstock drill $(NAME)
+
+bench: $(BENCH_INSTALLED) ## measure Penstock against others on real servers; make bench QUICK=1 is shorter, NAME="…" runs some
+	@$(if $(QUICK),QUICK=$(QUICK)) PYTHONPATH=tests $(BIN)/python -m bench $(NAME)
 
 check: $(INSTALLED) ## check style, types and layers; changes nothing
 	$(BIN)/ruff check
@@ -46,11 +50,17 @@ clean: ## remove .venv and all caches of this folder
 
 $(INSTALLED): pyproject.toml uv.lock | $(UV)
 	$(UV) sync --frozen --all-extras --python $(PYTHON)
+	@rm -f $(BENCH_INSTALLED) # it has removed what that brought
 	@touch $@
 
 # Only what the demo needs; --inexact leaves what `make install` brought.
 $(DEMO_INSTALLED): pyproject.toml uv.lock | $(UV)
 	@$(UV) sync --frozen --extra embedded --no-dev --inexact --python $(PYTHON) >&2
+	@touch $@
+
+# What Penstock is measured against comes in addition: the tests do without.
+$(BENCH_INSTALLED): pyproject.toml uv.lock | $(UV)
+	$(UV) sync --frozen --all-extras --group bench --inexact --python $(PYTHON) >&2
 	@touch $@
 
 .cache/uv/bin/uv:

@@ -1,0 +1,1 @@
+MATCH (n) WHERE n.hash IS NOT NULL RETURN count(n)

@@ -1,0 +1,1 @@
+"""What Penstock is measured against: each a process of its own, that prints one line of JSON."""
