@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from penstock.outcome import Poison
     from penstock.record import Record
 
-#: Deliveries decoded at a stretch, some tenths of a millisecond: the sink's answer waits no longer for its turn.
+#: Deliveries decoded at a stretch, and bytes of them, some tenths of a millisecond: the sink's answer waits no longer.
 STRETCH = 32
+STRETCH_BYTES = 256 * 1024
 
 
 class Ahead:
@@ -29,19 +30,32 @@ class Ahead:
         self.decoded: dict[Delivery, Record | Poison] = {}
 
     @asynccontextmanager
-    async def working(self, count: int) -> AsyncIterator[None]:
-        """While the block waits, decode so many deliveries, as they come; none that may end the process."""
+    async def working(self, count: int, byte_size: int) -> AsyncIterator[None]:
+        """While the block waits, decode what may be the next batch, as it comes; nothing that may end the process."""
         # What is left here was given back to the broker, or was not taken yet.
         self.decoded.clear()
-        work = asyncio.create_task(self._work(count), name="decode ahead")
+        work = asyncio.create_task(self._work(count, byte_size), name="decode ahead")
         try:
             yield
         finally:
             work.cancel()
 
-    async def _work(self, count: int) -> None:
-        while len(self.decoded) < count:
-            waiting = [one for one in self._buffer.first(count) if one not in self.decoded]
-            for delivery in waiting[:STRETCH]:
-                self.decoded[delivery] = self._codec.decode(delivery)
-            await (self._buffer.changed() if len(waiting) <= STRETCH else asyncio.sleep(0))
+    async def _work(self, count: int, byte_size: int) -> None:
+        size = 0
+        while len(self.decoded) < count and size < byte_size:
+            if self._buffer.oldest not in self.decoded:  # nothing is decoded yet, or the broker has taken it back
+                self.decoded.clear()
+                size = 0
+            stretch = self._stretch(count, byte_size - size)
+            size += stretch
+            await (asyncio.sleep(0) if stretch else self._buffer.changed())
+
+    def _stretch(self, count: int, byte_size: int) -> int:
+        """Decode some, of so many bytes at most but for the last one; how many bytes they have."""
+        size = 0
+        for delivery in self._buffer.behind(len(self.decoded), min(STRETCH, count - len(self.decoded))):
+            if size >= min(byte_size, STRETCH_BYTES) or delivery.is_suspect:
+                break
+            self.decoded[delivery] = self._codec.decode(delivery)
+            size += max(1, len(delivery.body))
+        return size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Buffer:
             self.byte_size += len(delivery.body)
         self._changed.set()
 
-    def first(self, count: int) -> list[Delivery]:
-        """The next deliveries to be taken, up to the first suspect; they stay."""
-        return list(takewhile(lambda one: not one.is_suspect, islice(self._deliveries, count)))
+    def behind(self, position: int, count: int) -> list[Delivery]:
+        """The deliveries that stand behind so many others, at most `count` of them; they stay."""
+        return list(islice(self._deliveries, position, position + count))
 
     async def changed(self) -> None:
         """Return once something has come, or gone otherwise than by `take`; not to be waited for beside `take`."""

@@ -16,7 +16,7 @@ PATIENCE = 100
 
 
 class BatchSize:
-    """Halved while full batches take longer than batch.write_seconds, doubled while they take under a quarter of it.
+    """Halved while full batches take longer than batch.write_seconds, doubled while they take half of it at most.
 
     Where fewer records are no faster (a slow line, say), it goes back to all of them.
     """
@@ -41,7 +41,7 @@ class BatchSize:
             return
         if seconds <= aim:
             self._slow = None
-            if seconds < aim / 4:
+            if seconds <= aim / 2:
                 self.count = min(self._settings.count, 2 * self.count)
         elif self._patience:
             self._patience -= 1

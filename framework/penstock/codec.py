@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import attrgetter, index
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -13,8 +13,6 @@ from penstock.outcome import Poison
 from penstock.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from penstock.delivery import Delivery
     from penstock.settings import Limits
     from penstock.worker import Worker
@@ -31,7 +29,10 @@ class Codec:
         self._worker = worker
         self.limits = limits
         self._model: TypeAdapter[Any] = TypeAdapter(worker.model)
-        self._version = worker.version or version_of(worker.model)
+        #: Types of values that were met, and whether they may have a version.
+        self._versioned: dict[type, bool] = {}
+        if isinstance(worker.model, type):
+            self._versioned[worker.model] = may_have_version(worker.model)
 
     def decode(self, delivery: Delivery) -> Record | Poison:
         """The record of a delivery, or why there is none: too_large, not_json, too_deep, invalid, unmappable."""
@@ -48,7 +49,13 @@ class Codec:
             # Validated from the bytes, so that a strict model gets JSON's rules (a date is text there).
             value = self._model.validate_json(body)
             row = worker.mapping(value)
-            version = None if self._version is None else self._version(value)
+            kind = type(value)
+            if kind not in self._versioned:
+                self._versioned[kind] = may_have_version(kind)
+            if worker.version:
+                version = worker.version(value)
+            else:
+                version = getattr(value, "version", None) if self._versioned[kind] else None
             if version is not None:
                 version = index(version)  # a TypeError where it is no integer
             natural_key = worker.natural_key(value)
@@ -72,14 +79,15 @@ class Codec:
         return None
 
 
-def version_of(model: Any) -> Callable[[Any], Any] | None:
-    """What reads the version that values of a model have by themselves; None where they can have none.
+def may_have_version(kind: type) -> bool:
+    """Whether values of a type may have a version by themselves.
 
-    A model is asked once: asking each value for what it lacks costs more than to validate it.
+    A type is asked once: asking each value of a model for what it lacks costs more than to validate it.
     """
-    if isinstance(model, type) and issubclass(model, BaseModel) and model.model_config.get("extra") != "allow":
-        return attrgetter("version") if "version" in model.model_fields or hasattr(model, "version") else None
-    return lambda value: getattr(value, "version", None)
+    if not issubclass(kind, BaseModel) or hasattr(kind, "version") or "version" in kind.model_fields:
+        return True
+    asks = getattr(kind, "__getattr__", None) is not getattr(BaseModel, "__getattr__", None)
+    return asks or kind.model_config.get("extra") == "allow"
 
 
 def deeper_than(document: Any, limit: int) -> bool:

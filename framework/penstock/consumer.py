@@ -103,7 +103,9 @@ class Consumer:
             while self.held:
                 started = self._clock.monotonic()
                 try:
-                    async with self._ahead.working(self._size.count):
+                    # What kills the process while a suspect is tried is to be the suspect.
+                    ahead = 0 if self._suspects.under_way else self._size.count
+                    async with self._ahead.working(ahead, self.settings.batch.byte_size):
                         outcomes = await self._writer.write(records, poison)
                 except (SinkUnavailable, FuseBlown) as error:
                     await self._suspects.survived()

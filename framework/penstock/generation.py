@@ -124,11 +124,15 @@ class Generation:
         """Cancel the consumer, if there is one; what it was sent stays held. Raises LinkError."""
         tag, self.consumer_tag = self.consumer_tag, None
         if tag is not None:
-            async with request("cannot cancel the consumer"):
-                await self.channel.basic_cancel(tag)
-            # Not before: what was on its way when the broker read the cancel is held like the rest.
-            if self.receiver is not None:
-                self.receiver.forget(self.number, tag)
+            await self.cancel_one(tag)
+
+    async def cancel_one(self, tag: str) -> None:
+        """Cancel the consumer of that tag, which need not be the last one. Raises LinkError."""
+        async with request("cannot cancel the consumer"):
+            await self.channel.basic_cancel(tag)
+        # Not before: what was on its way when the broker read the cancel is held like the rest.
+        if self.receiver is not None:
+            self.receiver.forget(self.number, tag)
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> bool:
         """Settle deliveries of this channel; ack what is settled without a gap. Whether anything was sent.

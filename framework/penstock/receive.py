@@ -86,7 +86,8 @@ class Splitter:
         self._wanted = 0
         #: Twice what was agreed on: the broker adds to the headers of messages, and to their frames.
         self._largest = 2 * _FRAME_MAX
-        #: It is not AMQP what comes: the client library is to say so.
+        #: A whole frame has come; or it is not AMQP what comes, and the client library is to say so.
+        self._begun = False
         self._foreign = False
 
     def add(self, channel: int, consumer_tag: str, consumer: Registered, frame_max: int) -> None:
@@ -99,6 +100,11 @@ class Splitter:
         for key, consumer in list(self._consumers.items()):
             if consumer.generation == generation and consumer_tag.encode() in {b"", key[1]}:
                 del self._consumers[key]
+
+    @property
+    def taking(self) -> bool:
+        """Whether a delivery has begun and is not whole."""
+        return bool(self._contents)
 
     def split(self, data: bytes) -> tuple[bytes, list[tuple[Registered, list[Delivery]]]]:
         """What goes on of all that has come, and the deliveries completed. Raises ConnectionError; then it is over."""
@@ -117,8 +123,9 @@ class Splitter:
         return b"".join(passed), runs
 
     def rest(self) -> bytes:
-        """The beginning of a frame that will never be whole."""
-        return bytes(self._held)
+        """The beginning of a frame that will never be whole; it is not asked for twice."""
+        held, self._held = self._held, bytearray()
+        return bytes(held)
 
     def _hold(self, beginning: bytes) -> bytes:
         """Keep the beginning of a frame; what goes on of it, which is nothing in AMQP."""
@@ -126,11 +133,11 @@ class Splitter:
         if len(beginning) >= _FRAME.size:
             _, channel, size = _FRAME.unpack_from(beginning)
             self._wanted += size
-            if size > self._largest:
-                if self._consumers or self._contents:
-                    raise _malformed(f"a frame on channel {channel} is to have {size} bytes")
+            if size > self._largest and not self._begun:
                 self._foreign = True
                 return beginning
+            if size > self._largest and (self._consumers or self._contents):
+                raise _malformed(f"a frame on channel {channel} is to have {size} bytes")
         self._held += beginning
         return b""
 
@@ -160,6 +167,7 @@ class Splitter:
             start = at = end + 1
         if start < at:
             passed.append(data[start:at])
+        self._begun = self._begun or at > 0
         return passed, at
 
     def _method(self, data: bytes, channel: int, at: int, end: int) -> bool:
@@ -273,7 +281,7 @@ class Receiver(asyncio.StreamReader):
             return
         now = self._clock.monotonic()
         # It takes a connection on which it hears nothing for dead.
-        if not passed and runs and now - self._fed_at >= _SILENCE:
+        if not passed and (runs or self._splitter.taking) and now - self._fed_at >= _SILENCE:
             passed = _HEARTBEAT
         if passed:
             self._fed_at = now

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from aiormq.channel import Channel
 
+    from penstock.receive import Receiver
+
 DLQ = "notes.dlq"
 GOOD = Filter(reason="passing")
 
@@ -158,8 +160,8 @@ async def test_a_letter_that_is_held_no_more_is_not_sent(broker_url: str, monkey
     before = [replays.content(letter) for letter in await replays.look(broker_url, DLQ)]
     opened: list[Generation] = []
 
-    def generation(number: int, channel: Channel, opened_at: float) -> Generation:
-        opened.append(Generation(number, channel, opened_at))
+    def generation(number: int, channel: Channel, opened_at: float, receiver: Receiver | None) -> Generation:
+        opened.append(Generation(number, channel, opened_at, receiver))
         return opened[-1]
 
     class Losing(ManualClock):

@@ -106,6 +106,8 @@ async def test_a_connection_closed_under_a_batch_leads_to_duplicates_and_no_seco
 async def test_deliveries_come_in_order_over_pauses_on_both_paths(broker_url: str, *, fast_receive: bool) -> None:
     async with running(broker_url, quick(broker_url, fast_receive=fast_receive)) as worker:
         link = worker.process.link
+        assert link._connection is not None  # noqa: SLF001 nothing else says which path is taken
+        assert (link._connection.receiver is not None) is fast_receive  # noqa: SLF001
         await worker.publish(range(30))
         await link.pause("test")
         await worker.publish(range(30, 60))

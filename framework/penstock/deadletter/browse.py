@@ -104,8 +104,7 @@ class Letters:
         self._windows[self._generation.consumer_tag or ""] = window
         # Not sooner: the broker shares letters out among consumers, and what one was not sent would be missed.
         for tag in [tag for tag, window in self._windows.items() if window.sent >= window.asked]:
-            async with request(f"cannot read {self._queue} on"):
-                await self._generation.channel.basic_cancel(tag)
+            await self._generation.cancel_one(tag)
             del self._windows[tag]
 
     def check(self) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from penstock.outcome import Poison
 
 
+#: Bytes, more than there are.
+ALL = 10**6
+
+
 class Counting(Codec):
     """Remembers what it decoded."""
 
@@ -48,7 +52,7 @@ async def test_what_waits_is_decoded_once_and_stays() -> None:
     ahead = Ahead(codec, buffer)
     waiting = deliveries(3 * STRETCH)
     buffer.extend(waiting)
-    async with ahead.working(2 * STRETCH):
+    async with ahead.working(2 * STRETCH, ALL):
         await turns()
     assert codec.seen == waiting[: 2 * STRETCH]
     assert len(buffer) == len(waiting)
@@ -59,7 +63,7 @@ async def test_what_waits_is_decoded_once_and_stays() -> None:
 async def test_what_comes_while_the_sink_writes_is_decoded_too() -> None:
     buffer, codec = Buffer(ManualClock()), Counting()
     first, second = deliveries(2)
-    async with Ahead(codec, buffer).working(10):
+    async with Ahead(codec, buffer).working(10, ALL):
         await turns()
         buffer.extend([first])
         await turns()
@@ -79,9 +83,32 @@ async def test_a_suspect_and_what_is_behind_it_are_left_alone() -> None:
     came_back = Basic.Properties(headers={"x-delivery-count": SUSPECT_RETURNS})
     suspect = make_delivery(b'{"id": "2", "text": ""}', redelivered=True, properties=came_back)
     buffer.extend([innocent, suspect, behind])
-    async with Ahead(codec, buffer).working(10):
+    async with Ahead(codec, buffer).working(10, ALL):
         await turns()
     assert codec.seen == [innocent]
+
+
+async def test_no_more_bytes_than_a_batch_may_have() -> None:
+    buffer, codec = Buffer(ManualClock()), Counting()
+    waiting = deliveries(10)
+    buffer.extend(waiting)
+    async with Ahead(codec, buffer).working(10, 2 * len(waiting[0].body) + 1):
+        await turns()
+    assert codec.seen == waiting[:3]
+
+
+async def test_what_comes_instead_of_what_was_given_back_is_decoded() -> None:
+    buffer, codec = Buffer(ManualClock()), Counting()
+    ahead = Ahead(codec, buffer)
+    gone, instead = deliveries(2)
+    buffer.extend([gone])
+    async with ahead.working(10, ALL):
+        await turns()
+        buffer.clear()
+        buffer.extend([instead])
+        await turns()
+        assert list(ahead.decoded) == [instead]
+    assert codec.seen == [gone, instead]
 
 
 async def test_what_was_given_back_is_forgotten() -> None:
@@ -89,10 +116,10 @@ async def test_what_was_given_back_is_forgotten() -> None:
     ahead = Ahead(codec, buffer)
     [gone] = deliveries(1)
     buffer.extend([gone])
-    async with ahead.working(10):
+    async with ahead.working(10, ALL):
         await turns()
     assert list(ahead.decoded) == [gone]
     buffer.clear()
-    async with ahead.working(10):
+    async with ahead.working(10, ALL):
         await turns()
     assert not ahead.decoded

@@ -26,7 +26,7 @@ def test_they_grow_again_when_the_sink_is_quick() -> None:
     size.written(320, 5)
     size.written(160, 2.5)
     assert size.count == 160
-    size.written(160, 0.9)
+    size.written(160, 2)
     assert size.count == 320
     size.written(320, 0.9)
     assert size.count == 320

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from penstock.codec import Codec, deeper_than
 from penstock.outcome import Poison
@@ -128,6 +128,30 @@ def test_a_validator_that_raises_anything_makes_poison() -> None:
 
 def test_brackets_in_text_are_not_depth() -> None:
     assert isinstance(decode(json.dumps({"id": 1, "lines": "[" * 5000}).encode()), Record)
+
+
+def test_a_value_may_have_a_version_that_its_model_does_not_name() -> None:
+    class Versioned(Order):
+        version: int | None = 7
+
+    class Plain(BaseModel):
+        id: int
+
+        @model_validator(mode="wrap")
+        @classmethod
+        def as_versioned(cls, _value: Any, _handler: Any) -> Any:
+            return Versioned(id=1)
+
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+
+        id: int
+
+    for model in (Plain, Open):
+        worker = replace(WORKER, model=model, mapping=lambda value: {"id": value.id})
+        record = Codec(worker, Limits()).decode(make_delivery(b'{"id": 1, "version": 7}'))
+        assert isinstance(record, Record)
+        assert record.version == 7
 
 
 def test_a_model_needs_no_version_and_a_key_must_be_hashable() -> None:

@@ -91,18 +91,38 @@ class FakeLink:
         return len(mine)
 
 
-class FakeWriter:
-    """Raises the errors it was given, one a write; then everything is written. Recovers when told."""
+class Noting(Codec):
+    """Notes what it decodes."""
 
-    def __init__(self, story: list[Any], errors: Sequence[Exception]) -> None:
+    def __init__(self) -> None:
+        super().__init__(notes_worker(MemorySink()), Limits())
+        self.bodies: list[bytes] = []
+
+    def decode(self, delivery: Delivery) -> Record | Poison:
+        self.bodies.append(delivery.body)
+        return super().decode(delivery)
+
+
+class FakeWriter:
+    """Raises the errors it was given, one a write; then everything is written. Recovers when told.
+
+    A write takes so many seconds; `decoded` is how many deliveries were decoded at the end of each.
+    """
+
+    def __init__(self, story: list[Any], errors: Sequence[Exception], codec: Noting, takes: float) -> None:
         self.recovered = asyncio.Event()
+        self.decoded: list[int] = []
         self._story = story
         self._errors = list(errors)
+        self._codec = codec
+        self._takes = takes
 
     async def write(self, records: Sequence[Record], refused: Sequence[Refusal] = ()) -> list[Outcome]:
         self._story.append(("write", [record.row["id"] for record in records], len(refused)))
         if self._errors:
             raise self._errors.pop(0)
+        await asyncio.sleep(self._takes)
+        self.decoded.append(len(self._codec.bodies))
         return [WRITTEN] * len(records)
 
     async def recover(self) -> None:
@@ -127,17 +147,18 @@ class FakeDeadLetters:
 class Bench:
     """A consumer under way, and the story of what it did."""
 
-    def __init__(self, *errors: Exception, refuses: int = 0, settings: Settings = SETTINGS) -> None:
+    def __init__(self, *errors: Exception, refuses: int = 0, settings: Settings = SETTINGS, takes: float = 0) -> None:
         self.story: list[Any] = []
         self.link = FakeLink(self.story)
-        self.writer = FakeWriter(self.story, errors)
+        self.codec = Noting()
+        self.writer = FakeWriter(self.story, errors, self.codec, takes)
         self.letters = FakeDeadLetters(self.story, refuses)
         self.metrics = Metrics("notes")
         self.retries = Retries()
         worker = notes_worker(MemorySink())
         link = cast("Link", self.link)
         self.consumer = Consumer(
-            Codec(worker, Limits()),
+            self.codec,
             link,
             cast("Writer", self.writer),
             Settler(
@@ -190,6 +211,34 @@ async def test_a_batch_is_settled_before_the_next_is_written_and_letters_before_
         ("ack", [4]),
         "pause stopping",
     ]
+
+
+async def test_the_next_batch_is_decoded_while_one_is_written_and_only_once() -> None:
+    bench = Bench(takes=0.01)
+    bench.link.deliver(*map(note, range(7)))
+    async with bench.running():
+        await bench.tells(("ack", [7]))
+    assert bench.writer.decoded == [6, 7, 7]
+    assert bench.codec.bodies == [*map(note, range(7))]
+
+
+async def test_nothing_is_decoded_while_a_suspect_is_tried() -> None:
+    bench = Bench(takes=0.01)
+    bench.consumer._suspects.under_way = "a suspect"  # noqa: SLF001 what is written is one, for all the consumer knows
+    bench.consumer._suspects._condemned = True  # noqa: SLF001 and its notes are none of the consumer's
+    bench.link.deliver(*map(note, range(7)))
+    async with bench.running():
+        await until(lambda: bench.writer.decoded, "one is written", 5)
+    assert bench.writer.decoded[0] == 3
+
+
+async def test_batches_that_take_the_sink_too_long_get_smaller() -> None:
+    slow = SETTINGS.model_copy(update={"batch": BatchSettings(count=4, period=0, write_seconds=0.001)})
+    bench = Bench(settings=slow, takes=0.02)
+    bench.link.deliver(*map(note, range(7)))
+    async with bench.running():
+        await bench.tells(("ack", [7]))
+    assert [event[1] for event in bench.story if event[0] == "write"] == [[0, 1, 2, 3], [4, 5], [6]]
 
 
 async def test_after_an_outage_the_same_batch_is_written_again_and_the_consumer_resumed() -> None:

@@ -134,8 +134,11 @@ EXCHANGES = st.from_regex(r"[a-zA-Z0-9-_.:]{0,20}", fullmatch=True)
 CUTS = st.lists(st.integers(0, 5_000), max_size=12)
 
 
-def read(frames: Sequence[tuple[int, bytes]]) -> tuple[list[Any], bytes]:
-    """What the client library makes of it: the deliveries of our consumer, and the frames that are of no such one."""
+def read(frames: Sequence[tuple[int, bytes]]) -> tuple[list[Any], bytes, set[int]]:
+    """What the client library makes of it: the deliveries of our consumer, and the frames that are of no such one.
+
+    And the channels on which a delivery has begun and is not whole.
+    """
     found: list[Any] = []
     others: list[bytes] = []
     begun: dict[int, Any] = {}
@@ -156,7 +159,7 @@ def read(frames: Sequence[tuple[int, bytes]]) -> tuple[list[Any], bytes]:
             bodies[number] += frame.unmarshal(encoded)[2].value
         if number in headers and len(bodies[number]) == struct.unpack(">Q", headers[number][4:12])[0]:
             found.append((number, begun.pop(number), headers.pop(number), bodies.pop(number)))
-    return found, b"".join(others)
+    return found, b"".join(others), set(begun)
 
 
 def assert_same(delivery: Delivery, expected: tuple[int, Basic.Deliver, bytes, bytes]) -> None:
@@ -200,7 +203,7 @@ def test_deliveries_are_what_the_client_library_reads_and_the_rest_goes_on(
         more, runs = one.split(piece)
         passed += more
         deliveries += [delivery for _, run in runs for delivery in run]
-    expected, others = read(frames)
+    expected, others, _ = read(frames)
     assert passed == others
     assert one.rest() == b""
     assert len(deliveries) == len(expected)
@@ -216,7 +219,9 @@ def test_what_stands_in_the_middle_of_a_delivery_ends_it_and_none_comes_half(
     place = data.draw(st.integers(0, len(frames)))
     number = data.draw(st.sampled_from(CHANNELS))
     stray = data.draw(st.sampled_from([frame.marshal(Basic.QosOk(), number), raw_frame(2, number, b"")]))
-    expected, others = read([*frames[:place], (number, stray), *frames[place:]]) if stray[0] == 1 else read(frames)
+    all_frames = [*frames[:place], (number, stray), *frames[place:]] if stray[0] == 1 else frames
+    expected, others, _ = read(all_frames)
+    in_the_middle = number in read(frames[:place])[2]
     one, _ = splitter()
     deliveries: list[Delivery] = []
     stream = b"".join([*(encoded for _, encoded in frames[:place]), stray, *(one for _, one in frames[place:])])
@@ -227,8 +232,10 @@ def test_what_stands_in_the_middle_of_a_delivery_ends_it_and_none_comes_half(
             passed += more
             deliveries += [delivery for _, run in runs for delivery in run]
     except ConnectionError:
+        assert in_the_middle
         expected = expected[: len(deliveries)]
     else:
+        assert not in_the_middle
         # It stood between two deliveries, where it is the client library's.
         assert passed.replace(stray, b"", 1) == others.replace(stray, b"", 1)
     for delivery, want in zip(deliveries, expected, strict=True):

@@ -9,10 +9,11 @@ import pytest
 from aiormq.connection import FrameReceiver
 from aiormq.exceptions import AMQPConnectionError, ProtocolSyntaxError
 from pamqp import frame
-from pamqp.commands import Basic
+from pamqp.commands import Basic, Connection
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
+from penstock.blockage import Blockage
 from penstock.receive import Receiver
 from support.clock import ManualClock
 from support.frames import FRAME_MAX, HEARTBEAT, OURS, delivered, raw_frame, short
@@ -148,10 +149,36 @@ async def test_whom_it_is_that_answers_is_left_to_the_client_library(foreign: by
         assert await receiver.read() == foreign
 
 
+async def test_large_frames_are_passed_on_where_nobody_consumes() -> None:
+    receiver = Receiver(blockage := Blockage(lambda _: None, "wait"))
+    large = raw_frame(3, 1, bytes(3 * FRAME_MAX))
+    blocked = frame.marshal(Connection.Blocked("low on memory"), 0)
+    stream = HEARTBEAT + large + blocked
+    for at in range(0, len(stream), 100_000):
+        receiver.feed_data(stream[at : at + 100_000])
+    assert blockage.reason == "low on memory"
+    receiver.feed_eof()
+    assert await receiver.read() == stream
+
+
+async def test_the_client_library_hears_something_while_one_large_body_comes() -> None:
+    reading = Reading()
+    stream = delivered(1, bytes(10 * FRAME_MAX))
+    for at in range(0, len(stream) - 1, 50_000):
+        reading.clock.time += 0.9
+        reading.receiver.feed_data(stream[at : at + 50_000])
+    assert reading.lists == [[1]]
+    heard = await reading.passed()
+    assert {heard[at : at + len(HEARTBEAT)] for at in range(0, len(heard), len(HEARTBEAT))} == {HEARTBEAT}
+    assert len(heard) // len(HEARTBEAT) >= 10
+
+
 async def test_a_connection_lost_in_the_middle_of_a_frame_is_one() -> None:
     reading = Reading()
     client = FrameReceiver(reading.receiver)
     reading.receiver.feed_data(HEARTBEAT + DELIVER[:-1])
+    reading.receiver.feed_eof()
+    # As asyncio does: at the end of the stream, and when the connection is closed.
     reading.receiver.feed_eof()
     assert isinstance((await client.get_frame())[2], Heartbeat)
     with pytest.raises(AMQPConnectionError, match="unexpectedly closed"):
