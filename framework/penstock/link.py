@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 LARGEST_PREFETCH = 65_535
 #: A consumer for which nothing has come for so long has nothing on its way; and how long that is waited for. Seconds.
 QUIET = 0.2
-LONGEST_UNQUIET = 2.0
+LONGEST_UNQUIET = 1.0
 
 
 class Link:
