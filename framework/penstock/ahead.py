@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.delivery import Delivery
     from penstock.outcome import Poison
     from penstock.record import Record
+    from penstock.settings import BatchSettings
 
 #: Deliveries decoded at a stretch, and bytes of them, some tenths of a millisecond: the sink's answer waits no longer.
 STRETCH = 32
@@ -30,11 +31,11 @@ class Ahead:
         self.decoded: dict[Delivery, Record | Poison] = {}
 
     @asynccontextmanager
-    async def working(self, count: int, byte_size: int) -> AsyncIterator[None]:
+    async def working(self, full: BatchSettings) -> AsyncIterator[None]:
         """While the block waits, decode what may be the next batch, as it comes; nothing that may end the process."""
         # What is left here was given back to the broker, or was not taken yet.
         self.decoded.clear()
-        work = asyncio.create_task(self._work(count, byte_size), name="decode ahead")
+        work = asyncio.create_task(self._work(full.count, full.byte_size), name="decode ahead")
         try:
             yield
         finally:

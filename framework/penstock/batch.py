@@ -37,12 +37,15 @@ class Buffer:
         """The delivery that has waited longest."""
         return self._deliveries[0] if self._deliveries else None
 
-    def extend(self, deliveries: Sequence[Delivery]) -> None:
-        """Append deliveries and wake the taker."""
+    def extend(self, deliveries: Sequence[Delivery]) -> int:
+        """Append deliveries and wake the taker; how many bytes their bodies have."""
         self._deliveries.extend(deliveries)
+        size = 0
         for delivery in deliveries:
-            self.byte_size += len(delivery.body)
+            size += len(delivery.body)
+        self.byte_size += size
         self._changed.set()
+        return size
 
     def behind(self, position: int, count: int) -> list[Delivery]:
         """The deliveries that stand behind so many others, at most `count` of them; they stay."""
@@ -67,14 +70,13 @@ class Buffer:
         self._closed = True
         self._changed.set()
 
-    async def take(self, full: BatchSettings, most: int | None = None) -> list[Delivery]:
+    async def take(self, full: BatchSettings) -> list[Delivery]:
         """The next batch: full by count or bytes, or as it is after `period` seconds from its first delivery.
 
         On an idle queue, where nothing has come for a period, the first delivery does not wait: it
         leaves at once with whatever came in the same read. Empty when woken with nothing there.
-        A suspect is a batch of its own, in its turn. Of `most` deliveries where that is less than the settings say.
+        A suspect is a batch of its own, in its turn.
         """
-        count = full.count if most is None else min(most, full.count)
         if not self._deliveries and not self._closed:
             since = self._clock.monotonic()
             self._changed.clear()
@@ -85,10 +87,10 @@ class Buffer:
         if idle:
             await asyncio.sleep(0)
         else:
-            await self._fill(full, count)
+            await self._fill(full)
         taken: list[Delivery] = []
         size = 0
-        while self._deliveries and len(taken) < count and size < full.byte_size:
+        while self._deliveries and len(taken) < full.count and size < full.byte_size:
             delivery = self._deliveries[0]
             alone = delivery.redelivered and delivery.is_suspect
             if alone and taken:
@@ -100,13 +102,13 @@ class Buffer:
         self.byte_size -= size
         return taken
 
-    async def _fill(self, full: BatchSettings, count: int) -> None:
+    async def _fill(self, full: BatchSettings) -> None:
         """Wait until there is a full batch, or none any more, or `period` has passed, or the buffer is closed."""
         deadline = self._clock.monotonic() + full.period
         while (
             not self._closed
             and self._deliveries
-            and len(self._deliveries) < min(count, self.ahead)
+            and len(self._deliveries) < min(full.count, self.ahead)
             and self.byte_size < full.byte_size
             and not (self._deliveries[0].redelivered and self._deliveries[0].is_suspect)
         ):

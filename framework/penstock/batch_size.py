@@ -22,8 +22,8 @@ class BatchSize:
     """
 
     def __init__(self, settings: BatchSettings) -> None:
-        #: Records of the next batch, at most.
-        self.count = settings.count
+        #: When the next batch is full: as the settings say, perhaps with fewer records.
+        self.full = settings
         self._settings = settings
         #: What the last batch took, in seconds, that was too slow and was answered by halving.
         self._slow: float | None = None
@@ -31,23 +31,30 @@ class BatchSize:
 
     def reload(self, settings: BatchSettings) -> None:
         """Take new settings, and start anew."""
-        self._settings, self.count = settings, settings.count
+        self._settings = self.full = settings
         self._slow, self._patience = None, 0
 
     def written(self, records: int, seconds: float) -> None:
         """Take note of a batch that the sink has taken. One that was not full says nothing."""
-        aim = self._settings.write_seconds
-        if records < self.count:
+        aim, count = self._settings.write_seconds, self.full.count
+        smallest = max(1, self._settings.count // SMALLEST_PART)
+        if records < count:
             return
         if seconds <= aim:
             self._slow = None
             if seconds <= aim / 2:
-                self.count = min(self._settings.count, 2 * self.count)
+                self._become(2 * count)
         elif self._patience:
             self._patience -= 1
         elif self._slow is not None and seconds > NO_REMEDY * self._slow:
-            self.count, self._slow, self._patience = self._settings.count, None, PATIENCE
-        elif self.count > (smallest := max(1, self._settings.count // SMALLEST_PART)):
-            self.count, self._slow = max(smallest, self.count // 2), seconds
+            self._slow, self._patience = None, PATIENCE
+            self._become(self._settings.count)
+        elif count > smallest:
+            self._slow = seconds
+            self._become(max(smallest, count // 2))
         else:
             self._slow = None
+
+    def _become(self, count: int) -> None:
+        if count != self.full.count:
+            self.full = self._settings.model_copy(update={"count": min(count, self._settings.count)})

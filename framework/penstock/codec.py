@@ -49,12 +49,12 @@ class Codec:
             # Validated from the bytes, so that a strict model gets JSON's rules (a date is text there).
             value = self._model.validate_json(body)
             row = worker.mapping(value)
-            kind = type(value)
-            if kind not in self._versioned:
-                self._versioned[kind] = may_have_version(kind)
             if worker.version:
                 version = worker.version(value)
             else:
+                kind = type(value)
+                if kind not in self._versioned:
+                    self._versioned[kind] = may_have_version(kind)
                 version = getattr(value, "version", None) if self._versioned[kind] else None
             if version is not None:
                 version = index(version)  # a TypeError where it is no integer

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import structlog
@@ -86,7 +87,7 @@ class Consumer:
     async def run(self) -> None:
         """Work until `stop` has been called and everything held is settled, or cannot be."""
         while not (self._stopping.is_set() and (self._given_up or len(self._link.buffer) == 0)):
-            deliveries = await self._link.buffer.take(self.settings.batch, self._size.count)
+            deliveries = await self._link.buffer.take(self._size.full)
             condemned = await self._suspects.begin(deliveries) if deliveries and deliveries[0].redelivered else None
             decoded: list[Record | Poison] = []
             records: list[Record] = []
@@ -104,8 +105,7 @@ class Consumer:
                 started = self._clock.monotonic()
                 try:
                     # What kills the process while a suspect is tried is to be the suspect.
-                    ahead = 0 if self._suspects.under_way else self._size.count
-                    async with self._ahead.working(ahead, self.settings.batch.byte_size):
+                    async with nullcontext() if self._suspects.under_way else self._ahead.working(self._size.full):
                         outcomes = await self._writer.write(records, poison)
                 except (SinkUnavailable, FuseBlown) as error:
                     await self._suspects.survived()

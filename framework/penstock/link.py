@@ -250,9 +250,8 @@ class Link:
     def _received(self, current: Generation, deliveries: Sequence[Delivery]) -> None:
         if current.ended.is_set():
             return
-        count, size = len(deliveries), 0
+        count, size = len(deliveries), self.buffer.extend(deliveries)
         for delivery in deliveries:
-            size += len(delivery.body)
             if delivery.redelivered:
                 self._caution.redelivered()
         current.received += count
@@ -261,7 +260,6 @@ class Link:
         self._metrics.received_bytes.inc(size)
         self._metrics.held_messages.inc(count)
         self._metrics.held_bytes.inc(size)
-        self.buffer.extend(deliveries)
         if current.held_bytes > self.settings.limits.held_bytes and "memory" not in self.paused_for:
             # Noted at once: before a task gets its turn all may be settled, and nobody would resume.
             self._note("memory")

@@ -5,19 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from typing import TYPE_CHECKING
 
 import pytest
 
 from penstock.drill.installation import Installation
-from penstock.drill.servers.management import Management
 from penstock.drill.servers.wait import wait_until
 from support import broker, stores
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from penstock.drill.servers import Server
 
 WORKER = "shop-parcels"
 #: How often the worker may die over one message alone, as these tests set it.
@@ -26,17 +19,9 @@ DEATHS = 3
 COUNT = 5000
 
 
-@pytest.fixture(params=["rabbitmq", "rabbitmq4"])
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """RabbitMQ 3.10 and 4.0, in a virtual host of the test's own."""
-    server: Server = request.getfixturevalue(request.param)
-    with Management(server.address) as management, management.virtual_host() as virtual_host:
-        yield server.address.within(virtual_host)
-
-
 @pytest.fixture
-def shop(outside_python: str, url: str, postgres_url: str) -> Installation:
-    found = Installation({"RABBITMQ_URL": url, "POSTGRES_URL": postgres_url}, outside_python)
+def shop(outside_python: str, rabbitmq_url: str, postgres_url: str) -> Installation:
+    found = Installation({"RABBITMQ_URL": rabbitmq_url, "POSTGRES_URL": postgres_url}, outside_python)
     found.drain(WORKER)
     return found.with_settings(queue__max_deliveries=DEATHS)
 
@@ -46,10 +31,10 @@ def parcel(number: int, **fields: bool) -> tuple[str, dict[str, int]]:
 
 
 async def test_a_record_that_ends_the_process_is_dead_lettered_after_as_many_deaths_alone(
-    shop: Installation, url: str, postgres_url: str
+    shop: Installation, rabbitmq_url: str, postgres_url: str
 ) -> None:
     bad = 250
-    await broker.publish(url, "shop", [parcel(number, explosive=number == bad) for number in range(500)])
+    await broker.publish(rabbitmq_url, "shop", [parcel(number, explosive=number == bad) for number in range(500)])
     deaths = 0
     while True:
         with shop.start("run", WORKER, "--drain") as worker:
@@ -62,18 +47,18 @@ async def test_a_record_that_ends_the_process_is_dead_lettered_after_as_many_dea
     # Three times among the others, then as often alone as it may.
     assert deaths == 3 + DEATHS
     assert await stores.rows(postgres_url, "parcels") == 499
-    [letter] = await broker.take_all(url, f"{WORKER}.dlq")
+    [letter] = await broker.take_all(rabbitmq_url, f"{WORKER}.dlq")
     assert json.loads(letter.body)["number"] == bad
     assert letter.headers["penstock-error-reason"] == "worker_died"
     assert f"died {DEATHS} times" in str(letter.headers["penstock-error-message"])
-    assert await broker.depth(url, WORKER) == 0
-    assert await broker.depth(url, f"{WORKER}.suspects") == 0
+    assert await broker.depth(rabbitmq_url, WORKER) == 0
+    assert await broker.depth(rabbitmq_url, f"{WORKER}.suspects") == 0
 
 
-async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, url: str, postgres_url: str) -> None:
+async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, rabbitmq_url: str, postgres_url: str) -> None:
     """Small batches and many of them, so that each kill finds some held, and later ones find suspects."""
     chance = random.Random(6)
-    await broker.publish(url, "shop", [parcel(number) for number in range(COUNT)])
+    await broker.publish(rabbitmq_url, "shop", [parcel(number) for number in range(COUNT)])
     slow = shop.with_settings(batch__count=20, queue__prefetch=100)
     for _ in range(10):
         with slow.start("run", WORKER) as worker:
@@ -83,4 +68,4 @@ async def test_ten_innocent_kills_dead_letter_nothing(shop: Installation, url: s
     counts = shop.drain(WORKER)[WORKER]
     assert counts["dead_lettered"] == 0
     assert await stores.rows(postgres_url, "parcels") == COUNT
-    assert await broker.depth(url, f"{WORKER}.dlq") == 0
+    assert await broker.depth(rabbitmq_url, f"{WORKER}.dlq") == 0

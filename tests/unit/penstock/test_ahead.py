@@ -12,7 +12,7 @@ from penstock.batch import Buffer
 from penstock.codec import Codec
 from penstock.delivery import SUSPECT_RETURNS
 from penstock.record import Record
-from penstock.settings import Limits
+from penstock.settings import BatchSettings, Limits
 from penstock.testing import MemorySink, make_delivery
 from support.clock import ManualClock
 from support.notes import notes_worker
@@ -20,10 +20,6 @@ from support.notes import notes_worker
 if TYPE_CHECKING:
     from penstock.delivery import Delivery
     from penstock.outcome import Poison
-
-
-#: Bytes, more than there are.
-ALL = 10**6
 
 
 class Counting(Codec):
@@ -52,7 +48,7 @@ async def test_what_waits_is_decoded_once_and_stays() -> None:
     ahead = Ahead(codec, buffer)
     waiting = deliveries(3 * STRETCH)
     buffer.extend(waiting)
-    async with ahead.working(2 * STRETCH, ALL):
+    async with ahead.working(BatchSettings(count=2 * STRETCH)):
         await turns()
     assert codec.seen == waiting[: 2 * STRETCH]
     assert len(buffer) == len(waiting)
@@ -63,7 +59,7 @@ async def test_what_waits_is_decoded_once_and_stays() -> None:
 async def test_what_comes_while_the_sink_writes_is_decoded_too() -> None:
     buffer, codec = Buffer(ManualClock()), Counting()
     first, second = deliveries(2)
-    async with Ahead(codec, buffer).working(10, ALL):
+    async with Ahead(codec, buffer).working(BatchSettings(count=10)):
         await turns()
         buffer.extend([first])
         await turns()
@@ -83,7 +79,7 @@ async def test_a_suspect_and_what_is_behind_it_are_left_alone() -> None:
     came_back = Basic.Properties(headers={"x-delivery-count": SUSPECT_RETURNS})
     suspect = make_delivery(b'{"id": "2", "text": ""}', redelivered=True, properties=came_back)
     buffer.extend([innocent, suspect, behind])
-    async with Ahead(codec, buffer).working(10, ALL):
+    async with Ahead(codec, buffer).working(BatchSettings(count=10)):
         await turns()
     assert codec.seen == [innocent]
 
@@ -92,7 +88,7 @@ async def test_no_more_bytes_than_a_batch_may_have() -> None:
     buffer, codec = Buffer(ManualClock()), Counting()
     waiting = deliveries(10)
     buffer.extend(waiting)
-    async with Ahead(codec, buffer).working(10, 2 * len(waiting[0].body) + 1):
+    async with Ahead(codec, buffer).working(BatchSettings(count=10, byte_size=2 * len(waiting[0].body) + 1)):
         await turns()
     assert codec.seen == waiting[:3]
 
@@ -102,7 +98,7 @@ async def test_what_comes_instead_of_what_was_given_back_is_decoded() -> None:
     ahead = Ahead(codec, buffer)
     gone, instead = deliveries(2)
     buffer.extend([gone])
-    async with ahead.working(10, ALL):
+    async with ahead.working(BatchSettings(count=10)):
         await turns()
         buffer.clear()
         buffer.extend([instead])
@@ -116,10 +112,10 @@ async def test_what_was_given_back_is_forgotten() -> None:
     ahead = Ahead(codec, buffer)
     [gone] = deliveries(1)
     buffer.extend([gone])
-    async with ahead.working(10, ALL):
+    async with ahead.working(BatchSettings(count=10)):
         await turns()
     assert list(ahead.decoded) == [gone]
     buffer.clear()
-    async with ahead.working(10, ALL):
+    async with ahead.working(BatchSettings(count=10)):
         await turns()
     assert not ahead.decoded

@@ -33,11 +33,6 @@ async def test_a_batch_is_full_by_count() -> None:
     assert (len(buffer), buffer.byte_size) == (2, 2)
 
 
-async def test_a_batch_may_be_smaller_than_the_settings_say_and_never_larger() -> None:
-    assert len(await filled(5).take(BatchSettings(count=4, period=60), 2)) == 2
-    assert len(await filled(5).take(BatchSettings(count=4, period=60), 100)) == 4
-
-
 async def test_a_batch_is_full_by_bytes() -> None:
     buffer = filled(5, b"x" * 10)
     taken = await buffer.take(BatchSettings(count=100, byte_size=25, period=60))

@@ -15,8 +15,8 @@ def size_of() -> BatchSize:
 def test_full_batches_that_take_too_long_are_halved_down_to_a_limit() -> None:
     size, seen = size_of(), []
     for _ in range(8):
-        seen.append(size.count)
-        size.written(size.count, size.count / FULL * 300)
+        seen.append(size.full.count)
+        size.written(size.full.count, size.full.count / FULL * 300)
     assert seen == [320, 160, 80, 40, 20, 20, 20, 20]
     assert min(seen) == FULL // SMALLEST_PART
 
@@ -25,32 +25,32 @@ def test_they_grow_again_when_the_sink_is_quick() -> None:
     size = size_of()
     size.written(320, 5)
     size.written(160, 2.5)
-    assert size.count == 160
+    assert size.full.count == 160
     size.written(160, 2)
-    assert size.count == 320
+    assert size.full.count == 320
     size.written(320, 0.9)
-    assert size.count == 320
+    assert size.full.count == 320
 
 
 def test_a_batch_that_was_not_full_says_nothing() -> None:
     size = size_of()
     size.written(319, 60)
-    assert size.count == 320
+    assert size.full.count == 320
 
 
 def test_where_fewer_records_are_no_faster_it_goes_back_to_all() -> None:
     size = size_of()
     size.written(320, 6)
     size.written(160, 6)
-    assert size.count == 320
+    assert size.full.count == 320
     for _ in range(PATIENCE):
         size.written(320, 6)
-        assert size.count == 320
+        assert size.full.count == 320
     size.written(320, 6)
-    assert size.count == 160
+    assert size.full.count == 160
 
 
 def test_new_settings_bound_it() -> None:
     size = size_of()
     size.reload(BatchSettings(count=10))
-    assert size.count == 10
+    assert size.full.count == 10
