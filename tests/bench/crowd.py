@@ -41,7 +41,7 @@ class Many:
         """Messages a second from the first fill to the last row, all workers together; every message must be there."""
         self._servers.empty_table()
         broker, total = self._servers.virtual_host("quorum"), self._each * len(CROWD)
-        told = {**self._fixed, **POOL, "RABBITMQ_URL": broker, "POSTGRES_URL": self._servers.postgres_url}
+        told = self._servers.environment(self._fixed, **POOL)
         with ExitStack() as running:
             workers = [running.enter_context(Installation(told).start("run", name)) for name in CROWD]
             for worker in workers:

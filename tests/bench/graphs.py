@@ -8,6 +8,7 @@ from bench import filling, records
 from bench.group import Group
 from bench.measured import Ratio
 from bench.processes import run_peer, run_worker
+from bench.scale import slow
 from bench.workers import GRAPH
 from penstock.drill.installation import Installation
 
@@ -59,7 +60,7 @@ class Graphs:
         return run_peer("graph_unwind", GRAPH, self._scale.records, {**self._environment(), "BENCH_PLAIN": "1"})
 
     def _one_write(self) -> Run:
-        count = self._scale.slow(self._scale.records, LEAST)
+        count = slow(self._scale.records, LEAST)
         self._servers.empty_graph()
         filling.fill(self._broker_url, GRAPH, self._bodies[:count])
         return run_peer("graph_one_write", GRAPH, count, self._environment())

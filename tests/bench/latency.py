@@ -22,6 +22,7 @@ from bench.scale import USUAL_BYTES
 from bench.tables import Rows
 from bench.workers import ROWS
 from penstock.drill.installation import Installation
+from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,7 +104,8 @@ class Lone:
     def _load(self, rate: float) -> Iterator[None]:
         """Messages at a steady rate, beside the samples; they stop at the end of the block."""
         with self._process("steady_publisher", str(round(rate))) as process:
-            time.sleep(1)
+            before = self._servers.count_rows()
+            wait_until(lambda: self._servers.count_rows() > before + rate, THERE, "the load is there")
             yield
             process.terminate()
             process.wait(THERE)
@@ -145,8 +147,7 @@ class Lone:
         return found
 
     def _environment(self) -> dict[str, str]:
-        broker, postgres = self._servers.virtual_host("quorum"), self._servers.postgres_url
-        return {**self._fixed, "RABBITMQ_URL": broker, "POSTGRES_URL": postgres}
+        return self._servers.environment(self._fixed)
 
 
 async def _table_there(database: asyncpg.Connection) -> None:

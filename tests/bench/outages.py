@@ -43,7 +43,7 @@ class OutageMemory:
         """Resident memory in MB when the outage begins, at its end, and at its peak."""
         self._servers.empty_table()
         broker = self._servers.virtual_host("quorum")
-        told = {**self._fixed, "RABBITMQ_URL": broker, "POSTGRES_URL": self._servers.postgres_url}
+        told = self._servers.environment(self._fixed)
         Installation(told).drain(ROWS)
         filling.fill(broker, ROWS, bodies(self._rows, USUAL_BYTES))
         with Installation(told).start("run", ROWS) as process:

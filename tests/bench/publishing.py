@@ -112,8 +112,7 @@ class Publishing:
         return self._servers.virtual_host("quorum")
 
     def _environment(self) -> dict[str, str]:
-        more = {"RABBITMQ_URL": self._broker_url, "POSTGRES_URL": self._servers.postgres_url}
-        return {**self._fixed, **more}
+        return self._servers.environment(self._fixed)
 
 
 def publish(servers: Servers, scale: Scale, environment: dict[str, str]) -> list[Group]:

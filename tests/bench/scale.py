@@ -22,12 +22,11 @@ class Scale:
     samples: int
     #: How long an outage lasts.
     outage_seconds: float
-    #: Slow contenders, those that write one message at a time, take this part of the messages, but not under LEAST.
-    slow_part: float
 
-    def slow(self, messages: int, least: int) -> int:
-        """How many messages a slow contender takes: its rate does not depend on their number."""
-        return min(messages, max(least, round(messages * self.slow_part)))
+
+def slow(messages: int, least: int) -> int:
+    """How many messages a contender takes that writes one at a time: its rate does not depend on their number."""
+    return min(messages, max(least, messages // 10))
 
 
 FULL = Scale(
@@ -41,7 +40,6 @@ FULL = Scale(
     large=400,
     samples=300,
     outage_seconds=300,
-    slow_part=0.1,
 )
 QUICK = Scale(
     rows=20_000,
@@ -54,7 +52,6 @@ QUICK = Scale(
     large=100,
     samples=100,
     outage_seconds=30,
-    slow_part=0.1,
 )
 #: Messages of 400 bytes stand for all others in the ratios; the others are reported.
 USUAL_BYTES = 400

@@ -6,18 +6,17 @@ import asyncio
 import secrets
 from contextlib import ExitStack, suppress
 from functools import cached_property
-from importlib.resources import files
 from typing import TYPE_CHECKING, Self
 
-import asyncpg
-from neo4j import GraphDatabase
-
+from penstock.drill.looks import cypher, sql
 from penstock.drill.servers import Unavailable, shared_server
 from penstock.drill.servers.embedded import development_broker
+from penstock.drill.servers.graph import empty
 from penstock.drill.servers.management import Management
 from penstock.drill.servers.native import NativeServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from penstock.drill.servers import Server
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
 #: What makes the drills' Neo4j start soon and never fast.
 NO_COMPILER = "-XX:TieredStopAtLevel=1"
-
-
 #: The share of the machine's memory at which RabbitMQ blocks publishers: its own default; the drills give it 1 GB.
 MEMORY = "0.4"
 
@@ -70,7 +67,7 @@ class Servers:
         server = self._started("postgres")
         if isinstance(server, NativeServer):
             for name, value in DURABLE.items():
-                asyncio.run(execute(server.url, f"ALTER SYSTEM SET {name} = '{value}'"))
+                asyncio.run(sql(server.url, f"ALTER SYSTEM SET {name} = '{value}'"))
             server.stop()
             server.start()
         return server
@@ -79,8 +76,8 @@ class Servers:
     def postgres_url(self) -> str:
         """A database of our own."""
         name = f"bench_{secrets.token_hex(4)}"
-        asyncio.run(execute(self.postgres.url, f'CREATE DATABASE "{name}"'))
-        self._closing.callback(lambda: asyncio.run(execute(self.postgres.url, f'DROP DATABASE "{name}" WITH (FORCE)')))
+        asyncio.run(sql(self.postgres.url, f'CREATE DATABASE "{name}"'))
+        self._closing.callback(lambda: asyncio.run(sql(self.postgres.url, f'DROP DATABASE "{name}" WITH (FORCE)')))
         return self.postgres.address.within(name)
 
     @cached_property
@@ -106,44 +103,28 @@ class Servers:
 
     def empty_table(self) -> None:
         """As if nobody had ever written there, and nothing of before left to be written to disk."""
-        asyncio.run(execute(self.postgres_url, "DROP TABLE IF EXISTS bench_rows", "CHECKPOINT"))
+        for statement in ("DROP TABLE IF EXISTS bench_rows", "CHECKPOINT"):
+            asyncio.run(sql(self.postgres_url, statement))
 
     def count_rows(self) -> int:
-        return int(asyncio.run(fetch(self.postgres_url, "SELECT count(*) FROM bench_rows")))
+        [[found]] = asyncio.run(sql(self.postgres_url, "SELECT count(*) FROM bench_rows"))
+        return int(found)
 
     def empty_graph(self) -> None:
         """Constraints stay, and with them what the server has planned."""
-        self._cypher("empty_graph.cypher")
+        empty(self.neo4j.address)
 
     def count_nodes(self) -> int:
         """Nodes of records, those that are only referred to left out."""
-        [[found]] = self._cypher("count_nodes.cypher")
+        [[found]] = asyncio.run(cypher(self.neo4j_url, "MATCH (n) WHERE n.hash IS NOT NULL RETURN count(n)"))
         return int(found)
 
-    def _cypher(self, name: str) -> list[list[object]]:
-        address = self.neo4j.address
-        login = (address.username, address.password)
-        with GraphDatabase.driver(address.without_login, auth=login) as driver, driver.session() as session:
-            return session.run((files("bench") / name).read_text(encoding="utf-8")).values()
+    def environment(self, fixed: Mapping[str, str], **more: str) -> dict[str, str]:
+        """What a process is told that takes from a quorum queue and writes rows."""
+        where = {"RABBITMQ_URL": self.virtual_host("quorum"), "POSTGRES_URL": self.postgres_url}
+        return {**fixed, **where, **more}
 
     def _started(self, kind: Kind) -> Server:
         server = shared_server(kind)
         self._closing.callback(server.close)
         return server
-
-
-async def execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def fetch(url: str, query: str) -> object:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(query)
-    finally:
-        await connection.close()

@@ -97,8 +97,7 @@ class Spilling:
         return self._servers.virtual_host("quorum")
 
     def _environment(self) -> dict[str, str]:
-        more = {"RABBITMQ_URL": self._broker_url, "POSTGRES_URL": self._servers.postgres_url}
-        return {**self._fixed, **more, "PENSTOCK_SPILL__PATH": str(self._folder)}
+        return self._servers.environment(self._fixed, PENSTOCK_SPILL__PATH=str(self._folder))
 
 
 def _spilled(process: Process) -> float:

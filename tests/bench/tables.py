@@ -11,7 +11,7 @@ from bench.group import Group
 from bench.measured import Ratio, Run
 from bench.processes import run_peer, run_worker
 from bench.rows import bodies
-from bench.scale import LARGE_BYTES, OTHER_BYTES, USUAL_BYTES
+from bench.scale import LARGE_BYTES, OTHER_BYTES, USUAL_BYTES, slow
 from bench.workers import ROWS, SINK
 from penstock.drill.installation import Installation
 
@@ -53,12 +53,12 @@ class Rows:
     def group(self, name: str, suffix: str, rounds: int) -> Group:
         """All contenders, or where there is a suffix those that are reported."""
         contenders: dict[str, Callable[[], Run]] = {
-            "aio_pika": partial(self._peer, "aio_pika_consume", 1.0),
+            "aio_pika": partial(self._peer, "aio_pika_consume"),
             "perftest": self._perf_test,
             "receive": self._receive,
-            "one_tx": partial(self._peer, "one_transaction", self._scale.slow_part),
-            "faststream": partial(self._peer, "faststream_upsert", self._scale.slow_part),
-            "batch_loop": partial(self._peer, "batch_loop", 1.0),
+            "one_tx": partial(self._slow_peer, "one_transaction"),
+            "faststream": partial(self._slow_peer, "faststream_upsert"),
+            "batch_loop": partial(self._peer, "batch_loop"),
             "postgres_alone": self.postgres_alone,
             "table": self.table,
             "table_duplicates": self._duplicates,
@@ -73,8 +73,13 @@ class Rows:
             filling.declare(self._broker_url, ROWS, "classic")
         Installation(self._environment(nothing=True)).drain(ROWS)
 
-    def _peer(self, module: str, part: float) -> Run:
-        count = self._scale.rows if part == 1 else self._scale.slow(self._scale.rows, LEAST)
+    def _peer(self, module: str) -> Run:
+        return self._taken(module, self._scale.rows)
+
+    def _slow_peer(self, module: str) -> Run:
+        return self._taken(module, slow(self._scale.rows, LEAST))
+
+    def _taken(self, module: str, count: int) -> Run:
         self._servers.empty_table()
         self._fill(count)
         return run_peer(module, ROWS, count, self._environment())

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ from penstock.drill.servers.native import NativeServer
 from penstock.embedded.ports import free_ports
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from neo4j import Session
 
 USER = "neo4j"
 PASSWORD = "penstock-test"
@@ -134,14 +138,24 @@ def answers(address: Address) -> bool:
     return True
 
 
+def empty(address: Address) -> None:
+    """Remove all nodes and edges."""
+    with _session(address) as session:
+        session.run("MATCH (node) CALL { WITH node DETACH DELETE node } IN TRANSACTIONS").consume()
+
+
 def wipe(address: Address) -> None:
     """Remove all nodes, edges, constraints and indexes."""
-    with (
-        GraphDatabase.driver(address.without_login, auth=(address.username, address.password)) as driver,
-        driver.session() as session,
-    ):
-        session.run("MATCH (node) CALL { WITH node DETACH DELETE node } IN TRANSACTIONS").consume()
+    empty(address)
+    with _session(address) as session:
         for name in session.run("SHOW CONSTRAINTS YIELD name").value():
             session.run(f"DROP CONSTRAINT `{name}`").consume()
         for name in session.run("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name").value():
             session.run(f"DROP INDEX `{name}`").consume()
+
+
+@contextmanager
+def _session(address: Address) -> Iterator[Session]:
+    login = (address.username, address.password)
+    with GraphDatabase.driver(address.without_login, auth=login) as driver, driver.session() as session:
+        yield session

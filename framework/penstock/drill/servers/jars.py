@@ -1,4 +1,4 @@
-"""Neo4j's Java archives: from Maven Central, once into a cache folder."""
+"""Java archives: from Maven Central, once into a cache folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,11 @@ PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependenci
 JAVA = ("17", "21")
 PLACES = ("java-17-openjdk*", "java-21-openjdk*", "*-17-*", "*-21-*")
 TRIES = 3
-PROJECT = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+PROJECT = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
-  <groupId>penstock</groupId><artifactId>test-neo4j</artifactId><version>1</version><packaging>pom</packaging>
+  <groupId>penstock</groupId><artifactId>archives</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
-    <dependency><groupId>org.neo4j</groupId><artifactId>neo4j</artifactId><version>{VERSION}</version></dependency>
+    <dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>
   </dependencies>
 </project>
 """
@@ -54,8 +55,14 @@ def java_release(java: str) -> str:
 
 
 def find_jars() -> Path:
-    """The folder of the archives, filled on the first call (123 MB, 10 to 30 s). Raises Unavailable."""
-    return made_once(f"neo4j-{VERSION}", _download) / "lib"
+    """The folder of Neo4j's archives, filled on the first call (123 MB, 10 to 30 s). Raises Unavailable."""
+    return archives("org.neo4j", "neo4j", VERSION)
+
+
+def archives(group: str, artifact: str, version: str) -> Path:
+    """The folder of an archive and of all that it needs, filled on the first call. Raises Unavailable."""
+    wanted = {"group": group, "artifact": artifact, "version": version}
+    return made_once(f"{artifact}-{version}", partial(_download, wanted)) / "lib"
 
 
 def made_once(name: str, make: Callable[[Path], None]) -> Path:
@@ -75,17 +82,17 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _download(folder: Path) -> None:
+def _download(wanted: dict[str, str], folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise Unavailable("Neo4j's archives come by Maven: run `make servers`, or apt-get install maven")
+        raise Unavailable(f"{wanted['artifact']} comes by Maven: run `make servers`, or apt-get install maven")
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         work = Path(name)
-        (work / "pom.xml").write_text(PROJECT)
+        (work / "pom.xml").write_text(PROJECT.format_map(wanted))
         command = [maven, "-B", "-q", "-C", "-f", work / "pom.xml", f"-Dmaven.repo.local={work / 'repository'}"]
         options = [PLUGIN, "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'lib'}"]
         for _ in range(TRIES):
             done = subprocess.run([*map(str, command), *options], check=False, capture_output=True, text=True)
             if done.returncode == 0:
                 return
-    raise Unavailable(f"Maven could not fetch org.neo4j:neo4j:{VERSION}: {done.stdout[-800:]}")
+    raise Unavailable(f"Maven could not fetch {':'.join(wanted.values())}: {done.stdout[-800:]}")

@@ -1,1 +1,0 @@
-MATCH (n) WHERE n.hash IS NOT NULL RETURN count(n)
