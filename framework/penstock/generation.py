@@ -58,6 +58,7 @@ class Generation:
 
     `receiver` is that of its connection; without one, deliveries come by way of the client library.
     `consumed` says whether a consumer was ever asked for; `opened_at` is of the monotonic clock, in seconds.
+    `before` is what had been received before the present consumer.
     `quiet_at` is what had been received at the watchdog's last look, `quiet_looks` how often it found no more.
     """
 
@@ -69,6 +70,7 @@ class Generation:
     consumer_tag: str | None = None
     consumed: bool = False
     received: int = 0
+    before: int = 0
     held_bytes: int = 0
     quiet_at: int | None = None
     quiet_looks: int = 0
@@ -98,6 +100,7 @@ class Generation:
             await self.channel.basic_qos(prefetch_count=prefetch)
             # Said before the broker answers: its first deliveries may end the channel before that.
             self.consumed = True
+            self.before = self.received
             if self.receiver is not None:
                 frame_max = self.channel.connection.connection_tune.frame_max
                 self.receiver.consume(self.channel.number, tag, self.number, received, frame_max)
@@ -119,6 +122,16 @@ class Generation:
                 properties=message.header.properties,
             )
             received([delivery])
+
+    @property
+    def outstanding(self) -> int:
+        """Deliveries of the present consumer, not of those before it, for which the broker has no ack."""
+        return self.received - max(self.before, self.window.acked)
+
+    async def ready(self, queue: str) -> int:
+        """How many messages of the queue could be sent to somebody. Raises LinkError."""
+        async with request("cannot look at the queue"):
+            return (await self.channel.queue_declare(queue, passive=True)).message_count or 0
 
     async def cancel(self) -> None:
         """Cancel the consumer, if there is one; what it was sent stays held. Raises LinkError."""

@@ -17,6 +17,7 @@ from penstock.broker import close, connect, ensure_topology, look_at, open_chann
 from penstock.caution import Caution
 from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.generation import Generation
+from penstock.quiet import until_quiet
 from penstock.retry import backoff, until_it_works
 from penstock.topology import topology_of
 from penstock.watchdog import Watchdog
@@ -36,9 +37,6 @@ log = structlog.get_logger(__name__)
 
 #: The largest prefetch the protocol can say.
 LARGEST_PREFETCH = 65_535
-#: A consumer for which nothing has come for so long has nothing on its way; and how long that is waited for. Seconds.
-QUIET = 0.2
-LONGEST_UNQUIET = 1.0
 
 
 class Link:
@@ -218,7 +216,7 @@ class Link:
                 return
             try:
                 if self.paused_for and current.consumer_tag is not None:
-                    await self._quiet(current)
+                    await until_quiet(current, self._worker.queue, partial(self._is_full, current), self._clock)
                     if not current.ended.is_set():
                         await current.cancel()
                 elif not self.paused_for and current.consumer_tag is None:
@@ -227,20 +225,9 @@ class Link:
                 current.end(str(error))
             self._metrics.consuming.set(int(self.consuming))
 
-    async def _quiet(self, current: Generation) -> None:
-        """Wait until nothing is on its way from the broker: a cancel would send it back (decision 0026)."""
-        most = 2 * self.settings.limits.held_bytes
-        deadline = self._clock.monotonic() + LONGEST_UNQUIET
-        seen = -1
-        while (
-            not current.ended.is_set()
-            and seen != current.received
-            and self.held < self.buffer.ahead
-            and current.held_bytes < most
-            and self._clock.monotonic() < deadline
-        ):
-            seen = current.received
-            await self._clock.sleep(QUIET)
+    def _is_full(self, current: Generation) -> bool:
+        """Whether the broker may send nothing more, or we hold so much that it must not."""
+        return current.outstanding >= self.buffer.ahead or current.held_bytes >= 2 * self.settings.limits.held_bytes
 
     async def _consume(self, current: Generation) -> None:
         # Prefetch is per consumer; a change takes effect on the next one.
