@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from penstock.batch import Buffer
+    from penstock.batch import Buffer, Full
     from penstock.codec import Codec
     from penstock.delivery import Delivery
     from penstock.outcome import Poison
     from penstock.record import Record
-    from penstock.settings import BatchSettings
 
 #: Deliveries decoded at a stretch, and bytes of them, some tenths of a millisecond: the sink's answer waits no longer.
 STRETCH = 32
@@ -31,7 +30,7 @@ class Ahead:
         self.decoded: dict[Delivery, Record | Poison] = {}
 
     @asynccontextmanager
-    async def working(self, full: BatchSettings) -> AsyncIterator[None]:
+    async def working(self, full: Full) -> AsyncIterator[None]:
         """While the block waits, decode what may be the next batch, as it comes; nothing that may end the process."""
         # What is left here was given back to the broker, or was not taken yet.
         self.decoded.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
     from penstock.clock import Clock
     from penstock.delivery import Delivery
     from penstock.record import Record
-    from penstock.settings import BatchSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """When a batch is full: `count` records, `byte_size` bytes of bodies, or `period` seconds after its first."""
+
+    count: int
+    byte_size: int
+    period: float
 
 
 class Buffer:
@@ -70,7 +79,7 @@ class Buffer:
         self._closed = True
         self._changed.set()
 
-    async def take(self, full: BatchSettings) -> list[Delivery]:
+    async def take(self, full: Full) -> list[Delivery]:
         """The next batch: full by count or bytes, or as it is after `period` seconds from its first delivery.
 
         On an idle queue, where nothing has come for a period, the first delivery does not wait: it
@@ -102,7 +111,7 @@ class Buffer:
         self.byte_size -= size
         return taken
 
-    async def _fill(self, full: BatchSettings) -> None:
+    async def _fill(self, full: Full) -> None:
         """Wait until there is a full batch, or none any more, or `period` has passed, or the buffer is closed."""
         deadline = self._clock.monotonic() + full.period
         while (

@@ -132,12 +132,13 @@ class BatchSettings(Section):
     """When a batch is full: `count` records, `byte_size` bytes of bodies, or `period` seconds after its first.
 
     Batches get smaller while full ones take the sink longer than `write_seconds`, and grow again up to `count`.
+    `period` None: a quarter of the seconds that the last write took, and 0.1 at most.
     """
 
     #: Twice as many still fit into the largest prefetch.
     count: int = Field(500, ge=1, le=32_767)
     byte_size: int = Field(8 * 1024 * 1024, ge=1)
-    period: float = Field(0.1, ge=0)
+    period: float | None = Field(None, ge=0)
     write_seconds: float = Field(10, gt=0)
 
 

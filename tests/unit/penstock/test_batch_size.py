@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.batch_size import PATIENCE, SMALLEST_PART, BatchSize
+from penstock.batch_size import LONGEST_WAIT, PATIENCE, SMALLEST_PART, WAITING_PART, BatchSize
 from penstock.settings import BatchSettings
 
 FULL = 320
@@ -32,10 +32,26 @@ def test_they_grow_again_when_the_sink_is_quick() -> None:
     assert size.full.count == 320
 
 
-def test_a_batch_that_was_not_full_says_nothing() -> None:
+def test_a_batch_that_was_not_full_says_nothing_of_the_count() -> None:
     size = size_of()
     size.written(319, 60)
     assert size.full.count == 320
+
+
+def test_a_batch_waits_for_more_a_part_of_what_the_last_write_took_and_not_for_long() -> None:
+    size = size_of()
+    assert size.full.period == LONGEST_WAIT
+    size.written(1, 0.004)
+    assert size.full.period == 0.004 * WAITING_PART
+    size.written(320, 60)
+    assert (size.full.count, size.full.period) == (160, LONGEST_WAIT)
+
+
+def test_where_the_settings_say_how_long_it_waits_it_waits_so_long() -> None:
+    size = BatchSize(BatchSettings(period=3))
+    assert size.full.period == 3
+    size.written(1, 0.004)
+    assert size.full.period == 3
 
 
 def test_where_fewer_records_are_no_faster_it_goes_back_to_all() -> None:
