@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Items read ahead at most.
+#: Items read ahead at most. Full, it is read on when half of them are taken: few items cost a change of threads.
 ROOM = 1000
 
 
@@ -24,7 +24,7 @@ class _Reading(Generic[T]):
         self.failure: BaseException | None = None
         self.over = False
         self.left = threading.Event()
-        self.room = threading.Semaphore(ROOM)
+        self.room = threading.Event()
         self.changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -32,7 +32,7 @@ class _Reading(Generic[T]):
         """Run in the thread, to the end of the items or until the loop has left."""
         try:
             for item in items:
-                self.room.acquire()
+                self._wait_for_room()
                 if self.left.is_set():
                     return
                 self.ready.append(item)
@@ -43,6 +43,18 @@ class _Reading(Generic[T]):
         self.over = True
         if not self.left.is_set():
             self._loop.call_soon_threadsafe(self.changed.set)
+
+    def take(self) -> T:
+        """Called by the loop, where there is something."""
+        if len(self.ready) == ROOM // 2:
+            self.room.set()
+        return self.ready.popleft()
+
+    def _wait_for_room(self) -> None:
+        # First the event, then the look: what is taken in between sets it again.
+        self.room.clear()
+        if len(self.ready) >= ROOM and not self.left.is_set():
+            self.room.wait()
 
 
 async def read_ahead(items: Iterable[T]) -> AsyncGenerator[T]:
@@ -59,10 +71,9 @@ async def read_ahead(items: Iterable[T]) -> AsyncGenerator[T]:
             if not reading.ready and not reading.over:
                 await reading.changed.wait()
             while reading.ready:
-                reading.room.release()
-                yield reading.ready.popleft()
+                yield reading.take()
     finally:
         reading.left.set()
-        reading.room.release()
+        reading.room.set()
     if reading.failure is not None:
         raise reading.failure

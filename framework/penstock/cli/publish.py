@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from penstock import event_loop
 from penstock.cli.interrupt import Interrupt
 from penstock.cli.progress import progress
 from penstock.discovery import load_reader, load_worker, reader_names, worker_names
@@ -92,7 +92,7 @@ def _publish(session: Session, reader: Reader, path: Path) -> None:
     reading = _Reading(reader, files)
     try:
         with progress(total) as reading.report, reading.interrupt.watched():
-            confirmed = asyncio.run(
+            confirmed = event_loop.run(
                 publish_all(settings.rabbitmq, topologies, reading.messages(), on_progress=reading.confirm)
             )
     except KeyboardInterrupt:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
+from penstock import event_loop
 from penstock.cli.advice import advice_on_variables
 from penstock.cli.names import Name
 from penstock.discovery import load_worker
@@ -56,5 +56,5 @@ def run(context: typer.Context, name: Name, drain: Drain = False, port: Port = N
             log.warning("variable_not_read", problem=warning)
         return settings
 
-    code = asyncio.run(run_worker(worker, read_settings(), drain=drain, reload=read_settings))
+    code = event_loop.run(run_worker(worker, read_settings(), drain=drain, reload=read_settings))
     raise typer.Exit(code)
