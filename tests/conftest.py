@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from penstock.drill.servers.choose import Kind
     from penstock.drill.servers.native import NativeServer
 
-pytest_plugins = ["fixtures_data", "fixtures_graph", "support.outside"]
+pytest_plugins = ["fixtures_data", "fixtures_graph", "support.drills", "support.outside"]
 
 #: RabbitMQ as it is in either version.
 EITHER = tuple(pytest.param(kind, marks=pytest.mark.rabbitmq) for kind in ("rabbitmq", "rabbitmq4"))

@@ -78,8 +78,14 @@ class Running:
 
     def processes(self) -> list[psutil.Process]:
         """The server and its children."""
-        children = psutil.Process().children(recursive=True)
-        return [process for process in children if Path(process.cwd()).is_relative_to(self.place.folder)]
+        return [process for process in psutil.Process().children(recursive=True) if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return Path(process.cwd()).is_relative_to(self.place.folder)
+        except psutil.NoSuchProcess:
+            # One of another server, or of a drill: they come and go.
+            return False
 
     def save(self, numbers: Iterable[int]) -> None:
         """Each number in a transaction of its own, which is committed when this returns."""

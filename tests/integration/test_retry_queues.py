@@ -27,7 +27,7 @@ from penstock.worker import Binding, Worker
 from penstock_workers.table.row import TableRow
 from penstock_workers.table.sink import table_sink
 from penstock_workers.table.table import Table
-from support import broker
+from support import amqp, broker
 from support.clock import WatchedClock
 from support.notes import notes_worker, quick, running
 from support.wait import until
@@ -209,7 +209,7 @@ async def test_what_expires_stays_where_it_is_until_there_is_a_queue_for_it(
         for number in range(20):
             message = aio_pika.Message(b'{"id": %d}' % number, expiration=0.05)
             await channel.default_exchange.publish(message, start)
-        await asyncio.sleep(1)
+        await amqp.depth_becomes(channel, await channel.get_queue(start), 0, 30)
     process = WorkerProcess(notes_worker(MemorySink()), settings, SystemClock())
     process.link.paused_for.add("test")
     try:
@@ -246,7 +246,7 @@ async def test_a_row_whose_foreign_row_comes_later_waits_while_ten_thousand_pass
     rabbitmq_url: str, postgres_url: str
 ) -> None:
     """The customer comes while the order is on the third rung: so its fourth attempt is the last."""
-    retry = RetrySettings(min=0.05, max=0.1, later_min=0.5, later_factor=4, later_max=8)
+    retry = RetrySettings(min=0.05, max=0.1, later_min=0.5, later_factor=3, later_max=4.5)
     rabbitmq = RabbitMQ(url=SecretStr(rabbitmq_url))
     settings = Settings(rabbitmq=rabbitmq, postgres=Postgres(url=SecretStr(postgres_url)), retry=retry)
     connection = await asyncpg.connect(postgres_url)

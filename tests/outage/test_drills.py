@@ -8,15 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.drill.definition import Drill, Scale
 from penstock.drill.grounds import Grounds
-from penstock.drill.lanes import Lanes
 from penstock.drill.looks import cypher, sql
 from penstock.drill.registry import ALL
 from penstock.drill.report import json_line
@@ -25,16 +22,15 @@ from penstock.drill.scenes.delivery_limit import FEW
 from penstock.drill.servers import Unavailable
 from penstock.drill.servers.daemon import descendants, lives
 from penstock.drill.servers.wait import wait_until
+from support.drills import SHORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from penstock.drill.report import Result
+    from penstock.drill.definition import Drill
+    from support.drills import UnderWay
 
-#: Faults of 2 to 3 s.
-SHORT = Scale(600, 0.05)
-#: Drills side by side; and how long the next result may take, in seconds, where the test's timeout does not say less.
-LANES = 2
+#: How long the next result may take, in seconds, where the test's timeout does not say less.
 PATIENCE = 600
 
 
@@ -52,28 +48,15 @@ def grounds() -> Iterator[Grounds]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def results(request: pytest.FixtureRequest, grounds: Grounds) -> Iterator[Mapping[str, Future[Result]]]:
-    """What the drills of this run will have found, by name: all are under way, side by side, from the first test on."""
-    del grounds  # Only that the servers are to be had.
-    asked = [item.callspec.params.get("drill") for item in request.session.items if hasattr(item, "callspec")]
-    drills = [drill for drill in asked if isinstance(drill, Drill)]
-    found: dict[str, Future[Result]] = {drill.name: Future() for drill in drills}
-    lanes = Lanes(LANES, SHORT, print)
-    with ThreadPoolExecutor(1) as thread:
-        running = thread.submit(lanes.run, drills, lambda name, result: found[name].set_result(result))
-        yield found
-        lanes.interrupt()
-        running.result()
-
-
 @pytest.mark.rabbitmq
 @pytest.mark.postgres
 @pytest.mark.neo4j
 @pytest.mark.parametrize("drill", ALL, ids=[drill.name for drill in ALL])
-def test_nothing_is_lost(drill: Drill, results: Mapping[str, Future[Result]]) -> None:
-    found = json.loads(json_line({drill.name: results[drill.name].result(PATIENCE)}))["drills"][drill.name]
-    assert "error" not in found, found["error"]
+def test_nothing_is_lost(drill: Drill, grounds: Grounds, drills_under_way: UnderWay) -> None:
+    del grounds  # Only that the servers are to be had.
+    result = drills_under_way.found[drill.name].result(PATIENCE)
+    found = json.loads(json_line({drill.name: result}))["drills"][drill.name]
+    assert "error" not in found, f"{found['error']}\n{drills_under_way.tail()}"
     assert found["in"] > 0
     assert {name: found[name] for name in ("out", "lost", "duplicated", "dead_lettered")} == {
         "out": found["in"],

@@ -71,7 +71,7 @@ async def test_independent_the_primary_has_everything_in_the_end(
         one.wait_ready()
         two.wait_ready()
         primary = active(one)
-        publishing = asyncio.create_task(broker.publish(broker_url, "drill", map(change, range(RECORDS))))
+        publishing = asyncio.create_task(broker.publish(broker_url, "drill", map(change, range(RECORDS)), together=1))
         await eventually(lambda: outcomes(one, two) >= 500, "the first batches are written")
         await asyncio.to_thread(own_postgres.kill)
         for worker in (one, two):
@@ -113,7 +113,7 @@ async def test_replica_the_promoted_standby_has_everything_and_the_old_primary_i
     assert "commits wait for a standby" in checked
     with installation.start("run", NAME) as worker:
         worker.wait_ready()
-        publishing = asyncio.create_task(broker.publish(broker_url, "drill", map(change, range(RECORDS))))
+        publishing = asyncio.create_task(broker.publish(broker_url, "drill", map(change, range(RECORDS)), together=1))
         await eventually(lambda: outcomes(worker) >= 500, "the first batches are written")
         await asyncio.to_thread(own_postgres.kill)
         paused = await asyncio.to_thread(worker.wait_for, "paused")

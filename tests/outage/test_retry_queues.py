@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.drill.servers.management import Management
 from penstock.outcome import Transient
 from penstock.settings import BatchSettings, QueueSettings, RetrySettings
 from support import broker
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from penstock.record import Record
 
 MESSAGES = 5000
+#: Seconds that they wait there.
+LATER = 25
 EARLY = Transient("foreign_key", "23503", "no such customer")
 
 
@@ -34,7 +37,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 async def test_a_broker_killed_while_five_thousand_wait_loses_none(server: Server) -> None:
     """They wait for so long that all of them are there together, and die with the broker before the first is back."""
-    retry = RetrySettings(min=0.001, max=0.001, later_min=45, later_max=45)
+    retry = RetrySettings(min=0.001, max=0.001, later_min=LATER, later_max=LATER)
     batch = BatchSettings(count=250, period=0.05)
     settings = quick(server.url, retry=retry, batch=batch, queue=QueueSettings(prefetch=1000))
 
@@ -44,9 +47,12 @@ async def test_a_broker_killed_while_five_thousand_wait_loses_none(server: Serve
     async with running(server.url, settings, name="waiting") as worker:
         worker.sink.refuses = refuses
         bodies = [("note.new", {"id": number, "version": 1}) for number in range(MESSAGES)]
-        await broker.publish(server.url, "waiting", bodies)
+        await asyncio.gather(broker.publish(server.url, "waiting", bodies), asyncio.sleep(broker.YOUNG))
         settled = "penstock_settled_messages_total"
-        await worker.until(lambda: worker.metric(settled, settlement="retry") == MESSAGES, "all wait", 40)
+        await worker.until(lambda: worker.metric(settled, settlement="retry") == MESSAGES, "all wait", LATER)
+        # Where an ack is still on its way, the message comes again after the kill, and waits once more.
+        with Management(server.address) as management:
+            await worker.until(lambda: management.queue("/", "waiting")["messages"] == 0, "the acks have come", LATER)
         assert worker.sink.states == {}
         await asyncio.to_thread(server.kill)
         await worker.until(lambda: not worker.process.link.connected, "the link is down")
@@ -56,4 +62,4 @@ async def test_a_broker_killed_while_five_thousand_wait_loses_none(server: Serve
         assert worker.sink.states.keys() == set(range(MESSAGES))
         assert worker.metric("penstock_dead_lettered_total") == 0
         await worker.stop()
-    assert [await broker.depth(server.url, f"waiting{end}") for end in ("", ".dlq", ".retry.45s")] == [0, 0, 0]
+    assert [await broker.depth(server.url, f"waiting{end}") for end in ("", ".dlq", f".retry.{LATER}s")] == [0, 0, 0]

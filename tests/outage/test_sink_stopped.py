@@ -38,7 +38,9 @@ async def _queues(broker_url: str, name: str) -> None:
 
 async def _outage(worker: Process, server: Server, broker_url: str, name: str) -> None:
     """Publish all the time; stop the server in the middle of the writing and start it again."""
-    publishing = asyncio.create_task(broker.publish(broker_url, "discogs", map(artist, range(1, RECORDS + 1))))
+    publishing = asyncio.create_task(
+        broker.publish(broker_url, "discogs", map(artist, range(1, RECORDS + 1)), together=1)
+    )
     await asyncio.to_thread(
         wait_until, lambda: worker.metric("penstock_outcomes_total") >= 500, 60, "the first batches are written"
     )

@@ -24,7 +24,7 @@ WORKER = "shop-orders"
 async def publish(url: str, first: int, last: int) -> None:
     """Publish the orders from `first` to the one before `last`, numbered in order."""
     orders = ({"number": number, "customer": 1, "sequence": number} for number in range(first, last))
-    await broker.publish(url, "shop", (("order", order) for order in orders))
+    await broker.publish(url, "shop", (("order", order) for order in orders), together=1)
 
 
 async def seen(worker: Process, metric: str, count: float) -> None:

@@ -16,6 +16,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.drill.servers import tls
+from penstock.drill.servers.daemon import begin
 from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -81,13 +82,11 @@ class Installation:
 
 
 class Process:
-    """A running command; in a `with` it is killed at the end if it still runs."""
+    """A running command; in a `with` it is killed at the end if it still runs. It dies with who has started it."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._log = tempfile.NamedTemporaryFile("w+", prefix="penstock-", suffix=".log")  # noqa: SIM115 see __exit__
-        self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT
-        )
+        self._process = begin(command, environment, self._log)
 
     def __enter__(self) -> Self:
         return self

@@ -34,14 +34,18 @@ if TYPE_CHECKING:
 
 
 class Lane:
-    """Such a process as its caller sees it. Begin and end it in one thread: it dies with the thread that began it."""
+    """Such a process as its caller sees it. Begin and end it in one thread: it dies with the thread that began it.
 
-    def __init__(self, scale: Scale) -> None:
+    What it prints beside its answers goes to `log`; to the caller's standard error if there is none.
+    """
+
+    def __init__(self, scale: Scale, log: IO[str] | None = None) -> None:
         command = [sys.executable, "-m", "penstock.drill.lane", str(scale.messages), str(scale.time)]
         self._process = subprocess.Popen(
             [*as_user(None), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
             # A Ctrl-C is for the caller, which tells it to end.
             start_new_session=True,

@@ -12,6 +12,7 @@ from penstock.drill.runner import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import IO
 
     from penstock.drill.definition import Drill, Scale
     from penstock.drill.report import Result
@@ -22,12 +23,14 @@ class Lanes:
 
     So that of the drills that are together in the registry, and heavy for the same reason, few run at the same time.
     A drill that waits for a server leaves the machine to the others; its limits of time it meets on a busier machine.
+    `say` prints a line for people; `log` is as in Lane.
     """
 
-    def __init__(self, count: int, scale: Scale, say: Callable[[str], None]) -> None:
+    def __init__(self, count: int, scale: Scale, say: Callable[[str], None], log: IO[str] | None = None) -> None:
         self._count = count
         self._scale = scale
         self._say = say
+        self._log = log
         self._waiting: deque[Drill] = deque()
         self._running: set[Lane] = set()
         self._interrupted = False
@@ -65,7 +68,7 @@ class Lanes:
     def _work(self, take: Callable[[], Drill], enter: Callable[[str, Result], None]) -> None:
         drill = _next(take)
         while drill is not None:
-            with Lane(self._scale) as lane:
+            with Lane(self._scale, self._log) as lane:
                 self._running.add(lane)
                 if self._interrupted:
                     lane.interrupt()

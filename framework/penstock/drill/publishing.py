@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from penstock.drill.servers.daemon import begin
 from penstock.drill.servers.wait import wait_until
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -26,7 +27,7 @@ class Publishing:
         words = [numbers.start, numbers.stop, seconds]
         command = [sys.executable, "-m", "penstock.drill.publish", *map(str, words)]
         with self._output(len(self._lives)).open("wb") as output, self._log.open("ab") as log:
-            self._lives.append(subprocess.Popen(command, env=self._environment, stdout=output, stderr=log))
+            self._lives.append(begin(command, self._environment, output, log))
 
     def safe(self) -> list[int]:
         """The numbers whose publish has returned, in any life: the publisher was told that they are safe."""

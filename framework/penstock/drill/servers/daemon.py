@@ -9,7 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from penstock.drill.servers.server import Unavailable
 from penstock.drill.servers.wait import wait_until
@@ -113,6 +113,23 @@ class Daemon:
         self._process = None
         # Ports and memory are held until the last of them is gone.
         wait_until(lambda: not any(map(lives, children)), 30, f"the end of the children of {self.command[0]}")
+
+
+def begin(
+    command: Sequence[str], environment: Mapping[str, str], output: IO[Any], errors: IO[Any] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a program that dies with this process, whichever thread asks. Without `errors` they go to `output` too."""
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*as_user(None), *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if errors is None else errors,
+        )
+
+    return _STARTER.submit(start).result()
 
 
 def as_user(user: str | None) -> list[str]:
