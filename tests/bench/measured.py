@@ -21,6 +21,8 @@ class Run:
     seconds: float
     cpu_seconds: float | None = None
     rss_mb: float | None = None
+    #: What all processes of the machine used meanwhile, servers included.
+    machine_seconds: float | None = None
 
     @property
     def rate(self) -> float:
@@ -31,6 +33,11 @@ class Run:
     def cpu_us(self) -> float | None:
         """Microseconds of the processor a message."""
         return None if self.cpu_seconds is None else 1e6 * self.cpu_seconds / self.messages
+
+    @property
+    def machine_us(self) -> float | None:
+        """Microseconds of all processors a message, servers included."""
+        return None if self.machine_seconds is None else 1e6 * self.machine_seconds / self.messages
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bench.measured import Run
-from bench.meter import peak_megabytes
+from bench.meter import machine_seconds, peak_megabytes
 from bench.watched import EXPECTED, NOTES
 from bench.workers import CROWD, GRAPH, ROWS
 from penstock.drill.installation import INHERITED, Installation
@@ -74,9 +74,11 @@ def run_worker(name: str, messages: int, environment: Mapping[str, str]) -> Run:
             _await(lambda: notes.exists() and '"written"' in notes.read_text(encoding="utf-8"), process)
             _await(lambda: settled(process) >= messages, process)
             at, times, peak = time.monotonic(), told.cpu_times(), peak_megabytes(process.pid)
+            machine = machine_seconds()
             _check(process, messages)
         ready = json.loads(notes.read_text(encoding="utf-8").splitlines()[0])
-    return Run(messages, at - ready["at"], times.user + times.system - ready["cpu_seconds"], peak)
+    cpu = times.user + times.system - ready["cpu_seconds"]
+    return Run(messages, at - ready["at"], cpu, peak, machine - ready["machine_seconds"])
 
 
 def settled(process: Process) -> float:

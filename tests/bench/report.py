@@ -78,13 +78,14 @@ def line(name: str, run: Run) -> None:
 def show(found: Findings) -> None:
     """The medians of all runs, and the ratios."""
     table = Table("what", title="medians of all rounds")
-    for heading in ("messages/s", "from", "to", "CPU µs/message", "peak RSS MB", "runs"):
+    for heading in ("messages/s", "from", "to", "CPU µs/message", "whole machine", "peak RSS MB", "runs"):
         table.add_column(heading, justify="right")
     for name, runs in found.runs.items():
         rates = [run.rate for run in runs]
         cpu, rss = _number(middle(runs, "cpu_us"), 1), _number(middle(runs, "rss_mb"), 0)
+        machine = _number(middle(runs, "machine_us"), 1)
         rate = f"{middle(runs, 'rate') or 0:,.0f}"
-        table.add_row(name, rate, f"{min(rates):,.0f}", f"{max(rates):,.0f}", cpu, rss, str(len(runs)))
+        table.add_row(name, rate, f"{min(rates):,.0f}", f"{max(rates):,.0f}", cpu, machine, rss, str(len(runs)))
     _console.print(table)
     ratios = Table("ratio", title="paired by round, medians")
     ratios.add_column("×", justify="right")
@@ -112,7 +113,9 @@ def write(found: Findings, folder: Path) -> None:
         "commit": _commit(),
         "packages": {name: version(name) for name in PACKAGES},
         "runs": {
-            name: [{**asdict(run), "rate": run.rate, "cpu_us": run.cpu_us} for run in runs]
+            name: [
+                {**asdict(run), "rate": run.rate, "cpu_us": run.cpu_us, "machine_us": run.machine_us} for run in runs
+            ]
             for name, runs in found.runs.items()
         },
     }

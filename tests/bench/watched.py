@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.meter import cpu_seconds
+from bench.meter import cpu_seconds, machine_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +58,7 @@ class _Watch:
         return outcomes
 
     def _note(self, what: str) -> None:
-        line = json.dumps({"what": what, "at": time.monotonic(), "cpu_seconds": cpu_seconds()})
+        used = {"cpu_seconds": cpu_seconds(), "machine_seconds": machine_seconds()}
+        line = json.dumps({"what": what, "at": time.monotonic(), **used})
         with self._notes.open("a", encoding="utf-8") as notes:
             notes.write(line + "\n")
