@@ -57,6 +57,8 @@ class PublishLink:
         # The client library knows a returned message by its id alone: one of each id at a time, or a return is
         # taken for that of another message and a message that no queue took counts as confirmed.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Who waits for its turn holds up those behind it, or they would overtake.
+        self._queueing = asyncio.Lock()
 
     async def publish(
         self,
@@ -76,7 +78,10 @@ class PublishLink:
         another ended the channel. Raises PublishError when it was not confirmed within publish_timeout seconds;
         the message may then still arrive. Raises BrokerBlocked as `blockage` says, LinkError without a broker.
         """
-        async with self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock()):
+        turn = self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock())
+        async with self._queueing:
+            await turn.acquire()
+        try:
             channel = await self._open()
             if given_up():
                 raise PublishError("not sent: the connection was lost to those before it")
@@ -88,6 +93,8 @@ class PublishLink:
                 self._under_way -= 1
                 if not self._under_way:
                     self._quiet.set()
+        finally:
+            turn.release()
 
     async def _publish(
         self, channel: Channel, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties

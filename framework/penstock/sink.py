@@ -95,10 +95,10 @@ class Reconcilable(Protocol):
 class LastWritten(Protocol):
     """A sink that knows when it wrote a row: what a replay asks, so that an old letter does not undo a newer record."""
 
-    async def last_written(self, record: Record) -> datetime | None:
-        """When the row of this record's natural key was last written, UTC; of an event, when this very event was.
+    async def last_written(self, records: Sequence[Record]) -> Sequence[datetime | None]:
+        """Of each record, when the row of its natural key was last written, UTC; of an event, when this very event was.
 
-        None where it never was. Changes nothing. Raises BatchError where the sink refuses the row, SinkUnavailable.
+        None where it never was. Changes nothing. Raises BatchError where the sink refuses a row, SinkUnavailable.
         """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from bench.workers import ROWS
 from penstock.drill.installation import Installation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bench.measured import Run
     from bench.scale import Scale
@@ -39,6 +40,7 @@ HEADERS = {
 RATIOS = (
     Ratio("publish_vs_aio_pika", "publish", "publish_aio_pika"),
     Ratio("publisher_vs_aio_pika", "publisher", "publish_aio_pika"),
+    Ratio("replay_one_vs_publish", "replay_one", "publish"),
     Ratio("replay_vs_publish", "replay", "publish"),
 )
 
@@ -54,11 +56,12 @@ class Publishing:
 
     def group(self) -> Group:
         """All contenders."""
-        contenders = {
+        contenders: dict[str, Callable[[], Run]] = {
             "publish_aio_pika": self._aio_pika,
             "publish": self._publish,
             "publisher": self._publisher,
-            "replay": self._replay,
+            "replay_one": partial(self._replay, self._scale.letters, in_flight=1),
+            "replay": partial(self._replay, self._scale.rows, in_flight=100),
         }
         return Group("publish", contenders, self._scale.other_rounds, RATIOS, self._prepare)
 
@@ -88,15 +91,15 @@ class Publishing:
         count = self._scale.rows
         return self._arrived(run_command(words, count, self._environment(), self._empty), count)
 
-    def _replay(self) -> Run:
+    def _replay(self, count: int, *, in_flight: int) -> Run:
         """Letters go back into the queue, which is emptied before; the table they are looked up in is there."""
         self._empty(0)
-        count = self._scale.letters
 
         def fill(count: int) -> None:
             filling.fill(self._broker_url, LETTERS, bodies(count, USUAL_BYTES), HEADERS)
 
-        run = run_command(lambda _: ("dlq", "replay", ROWS), count, self._environment(), fill)
+        words = ("dlq", "replay", ROWS, "--in-flight", str(in_flight))
+        run = run_command(lambda _: words, count, self._environment(), fill)
         return self._arrived(run, count + 1)  # and the one that stands for the start-up
 
     def _empty(self, _count: int) -> None:

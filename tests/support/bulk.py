@@ -16,7 +16,7 @@ from penstock.drill.servers import Address
 from support import amqp, broker, replays
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
 #: Letters that are written to the socket in one piece.
 PIECE = 500
@@ -47,24 +47,28 @@ async def put(url: str, queue: str, letters: Iterable[tuple[bytes, Basic.Propert
 
 async def look(url: str, queue: str) -> list[bytes]:
     """The digest of every letter of a queue, in order: of the bytes of its properties and its body. They stay."""
+    return [sha256(properties + body).digest() async for properties, body in letters(url, queue)]
+
+
+async def letters(url: str, queue: str) -> AsyncIterator[tuple[bytes, bytes]]:
+    """Every letter of a queue, in order: the bytes of its properties and its body. They stay. Use it up."""
     depth = await broker.depth(url, queue)
     address = Address(url)
-    digests: list[bytes] = []
+    found = 0
     async with amqp.wire(address) as wire, asyncio.timeout(120):
         await wire.open(address, address.database)
         await wire.open_channel()
         wire.send(Basic.Consume(queue=queue, consumer_tag="look"), channel=1)
         async with aclosing(wire.payloads()) as payloads:
             properties = b""
-            async for kind, payload in payloads:
+            while found < depth:
+                kind, payload = await anext(payloads)
                 if kind == frame.constants.FRAME_HEADER:
                     properties = payload
                 elif kind == frame.constants.FRAME_BODY:
-                    digests.append(sha256(properties + payload).digest())
-                    if len(digests) == depth:
-                        break
+                    found += 1
+                    yield properties, payload
     await _holds(url, queue, depth)
-    return digests
 
 
 async def _holds(url: str, queue: str, depth: int) -> None:

@@ -16,6 +16,7 @@ from penstock.deadletter.moving import move, purge
 from penstock.deadletter.replaying import replay
 from penstock.deadletter.transfer import Manner, Tally
 from penstock.discovery import load_worker
+from penstock.publish_link import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Letters at most; the oldest first.")]
 Rate = Annotated[float | None, typer.Option("--rate", min=0.1, help="Letters a second at most.")]
+InFlight = Annotated[
+    int,
+    typer.Option(
+        "--in-flight",
+        min=1,
+        max=WINDOW,
+        help="Letters on their way at once. A kill -9 may repeat as many, which their keys make one effect of.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, and say what would be done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 To = Annotated[str, typer.Option("--to", metavar="QUEUE", help="To this queue instead of the worker's own.")]
@@ -51,6 +61,7 @@ def replay_letters(  # noqa: PLR0913, PLR0917 - each parameter is an option
     to: To = "",
     limit: Limit = None,
     rate: Rate = None,
+    in_flight: InFlight = 1,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -65,6 +76,7 @@ def replay_letters(  # noqa: PLR0913, PLR0917 - each parameter is an option
       penstock dlq replay discogs-table --dry-run
       penstock dlq replay discogs-table --group 3f2a91c07d
       penstock dlq replay discogs-table --reason foreign_key --older-than 1h --limit 1000 --rate 50
+      penstock dlq replay discogs-table --in-flight 100
     """
     worker = load_worker(name.removesuffix(".dlq"))
     settings = settings_of(context.obj, worker.name)
@@ -73,18 +85,19 @@ def replay_letters(  # noqa: PLR0913, PLR0917 - each parameter is an option
     async def work(manner: Manner, tally: Tally) -> Tally:
         return await replay(worker, settings, wanted, manner, to=to, force=force, tally=tally)
 
-    manner = Manner(limit=limit, rate=rate, dry_run=dry_run)
+    manner = Manner(limit=limit, rate=rate, in_flight=in_flight, dry_run=dry_run)
     verb = f"{'would be ' if dry_run else ''}replayed to {to or worker.queue}"
     carry_out(work, manner, Tally(worker.dead_letter_queue), verb, as_json)
 
 
-def move_letters(
+def move_letters(  # noqa: PLR0913, PLR0917 - each parameter is an option
     context: typer.Context,
     name: Name,
     words: FilterWords,
     to: Target,
     limit: Limit = None,
     rate: Rate = None,
+    in_flight: InFlight = 1,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -101,7 +114,7 @@ def move_letters(
     async def work(manner: Manner, tally: Tally) -> Tally:
         return await move(settings, queue, to, wanted, manner, tally=tally)
 
-    manner = Manner(limit=limit, rate=rate, dry_run=dry_run)
+    manner = Manner(limit=limit, rate=rate, in_flight=in_flight, dry_run=dry_run)
     carry_out(work, manner, Tally(queue), f"{'would be ' if dry_run else ''}moved to {to}", as_json)
 
 

@@ -50,12 +50,8 @@ class Held:
     tag: int
     _letters: Letters = field(repr=False)
 
-    def check(self) -> None:
-        """Raise LinkError where the letter is held no more, so that it is back in the DLQ and cannot be removed."""
-        self._letters.check()
-
     async def remove(self) -> None:
-        """Take the letter out of the DLQ for good. Returns when that is sent. Raises LinkError where it cannot be."""
+        """Take the letter out of the DLQ for good, once `settled`. Raises LinkError where it cannot be."""
         await self._letters.remove(self.tag)
 
 
@@ -108,7 +104,7 @@ class Letters:
             del self._windows[tag]
 
     def check(self) -> None:
-        """Raise LinkError where the letters are held no more."""
+        """Raise LinkError where the letters are held no more: they are back in the DLQ, and cannot be removed."""
         if self._generation.ended.is_set():
             raise LinkError(f"a letter of {self._queue} cannot be removed: {self._generation.why}")
 
@@ -116,7 +112,7 @@ class Letters:
         """Acknowledge one delivery of this browse. Raises LinkError."""
         self.check()
         async with request(f"a letter of {self._queue} cannot be removed"):
-            await self._generation.channel.basic_ack(tag, wait=True)
+            await self._generation.channel.basic_ack(tag, wait=False)
 
     async def settled(self) -> None:
         """Return once the broker has taken every removal so far, so that a kill undoes none. Raises LinkError."""

@@ -21,6 +21,8 @@ from penstock.idempotency import KEY_HEADER, digest, key_of
 from penstock.outcome import Poison
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.deadletter.filter import Filter
     from penstock.deadletter.transfer import Fate, Tally
     from penstock.deadletter.view import Letter
@@ -74,14 +76,13 @@ async def edit(
     target = worker.dead_letter_queue if keep else worker.queue
     if not (keep or force):
         async with Rows(worker, settings) as rows:
-            if await rows.written_since(new):
+            if await rows.written_since([new]):
                 text = "its row was written after it failed, and would be overwritten"
                 raise LetterRefused(f"{text}: use --force if that is meant")
 
-    async def decide(found: Letter) -> Fate:
-        if not _same(found, letter):
-            return Left(ANOTHER)
-        return sent(new, target, kept_headers(new), body) if keep else replayed(new, target)
+    async def decide(letters: Sequence[Letter]) -> Sequence[Fate]:
+        fate = sent(new, target, kept_headers(new), body) if keep else replayed(new, target)
+        return [fate if _same(found, letter) else Left(ANOTHER) for found in letters]
 
     transfer = Transfer(settings, worker.dead_letter_queue, ALL, decide, Manner(limit=1))
     tally = await carried_out(transfer, "dead_letter_edited", tally, to=target, key=new.key)

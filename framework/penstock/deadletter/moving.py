@@ -18,6 +18,8 @@ from penstock.deadletter.transfer import Gone, Transfer
 from penstock.delivery import ORIGIN_HEADERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.deadletter.filter import Filter
     from penstock.deadletter.transfer import Fate, Manner, Tally
     from penstock.deadletter.view import Letter
@@ -40,8 +42,8 @@ async def move(
     """
     refuse_same(queue, to)
 
-    async def decide(letter: Letter) -> Fate:
-        return sent(letter, to, kept_headers(letter), letter.body)
+    async def decide(letters: Sequence[Letter]) -> Sequence[Fate]:
+        return [sent(letter, to, kept_headers(letter), letter.body) for letter in letters]
 
     transfer = Transfer(settings, queue, wanted, decide, manner)
     return await carried_out(transfer, "dead_letters_moved", tally, to=to)
@@ -79,5 +81,5 @@ def kept_headers(letter: Letter) -> dict[str, Any]:
     return headers
 
 
-async def _gone(_letter: Letter) -> Fate:
-    return Gone()
+async def _gone(letters: Sequence[Letter]) -> Sequence[Fate]:
+    return [Gone()] * len(letters)

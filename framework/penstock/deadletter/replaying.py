@@ -21,6 +21,8 @@ from penstock.errors import UsageError
 from penstock.idempotency import KEY_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.deadletter.transfer import Fate, Tally
     from penstock.deadletter.view import Letter
     from penstock.settings import Settings
@@ -63,12 +65,18 @@ async def replay(
     refuse_same(worker.dead_letter_queue, target)
     async with Rows(worker, settings) as rows:
 
-        async def decide(letter: Letter) -> Fate:
-            if not force and letter.replays >= settings.dlq.replays:
-                return Left(REPLAYED_OFTEN)
-            if not force and await rows.written_since(letter):
-                return Left(WRITTEN_SINCE)
-            return replayed(letter, target)
+        async def decide(letters: Sequence[Letter]) -> Sequence[Fate]:
+            if force:
+                return [replayed(letter, target) for letter in letters]
+            fresh = {letter for letter in letters if letter.replays < settings.dlq.replays}
+            since = await rows.written_since([letter for letter in letters if letter in fresh])
+
+            def fate(letter: Letter) -> Fate:
+                if letter in since:
+                    return Left(WRITTEN_SINCE)
+                return replayed(letter, target) if letter in fresh else Left(REPLAYED_OFTEN)
+
+            return [fate(letter) for letter in letters]
 
         transfer = Transfer(settings, worker.dead_letter_queue, wanted, decide, manner)
         return await carried_out(transfer, "dead_letters_replayed", tally, to=target, forced=force)

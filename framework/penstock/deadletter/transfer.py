@@ -1,4 +1,4 @@
-"""Letters out of a DLQ, one after the other: each leaves it only once its new place has confirmed it."""
+"""Letters out of a DLQ, a window after the other: each leaves it only once its new place has confirmed it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
 from penstock.clock import SystemClock
-from penstock.deadletter.browse import browsing
-from penstock.publish_link import PublishLink
+from penstock.deadletter.browse import WINDOW_BYTES, browsing
+from penstock.errors import LinkError
+from penstock.publish_link import PublishLink, failures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pamqp.commands import Basic
 
     from penstock.clock import Clock
-    from penstock.deadletter.browse import Held
+    from penstock.deadletter.browse import Held, Letters
     from penstock.deadletter.filter import Filter
     from penstock.deadletter.view import Letter
     from penstock.settings import Settings
@@ -51,6 +52,8 @@ Fate = Parcel | Gone | Left
 #: Seconds after which the letters held go back and are taken anew: the broker closes a channel that holds some for
 #: longer than its consumer_timeout, 30 minutes by default.
 SITTING = 600.0
+#: Letters that are decided about at once, with one question to the sink.
+PAGE = 100
 
 
 @dataclass(slots=True)
@@ -85,11 +88,13 @@ def unseen(_queue: str, _bytes: int, _done: int) -> None:
 class Manner:
     """How it is done: at most `limit` letters, `rate` of them a second; None bounds nothing.
 
-    With `dry_run` nothing is sent or removed. `report` is told how far it is, letter by letter.
+    `in_flight` letters may be on their way at once, and so in both places after a kill. With `dry_run` nothing is
+    sent or removed. `report` is told how far it is, letter by letter.
     """
 
     limit: int | None = None
     rate: float | None = None
+    in_flight: int = 1
     dry_run: bool = False
     report: Report = unseen
     clock: Clock = field(default_factory=SystemClock)
@@ -97,95 +102,149 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Takes the letters that `wanted` meets out of a DLQ, oldest first; `decide` says what becomes of each.
+    """Takes the letters that `wanted` meets out of a DLQ, oldest first; `decide` says what becomes of each of a page.
 
-    A letter that goes elsewhere is removed from the DLQ once it is confirmed there, before the next one is sent: a
-    kill at any moment loses none, and leaves one at most in both places. All others stay as they are, in order.
+    A letter that goes elsewhere is removed from the DLQ once it is confirmed there. All of a window are removed for
+    certain before any of the next one is sent: a kill at any moment loses none, and leaves a window at most, one
+    letter unless the manner says otherwise, in both places. All others stay as they are, in order.
     """
 
     settings: Settings
     queue: str
     wanted: Filter
-    decide: Callable[[Letter], Awaitable[Fate]]
+    decide: Callable[[Sequence[Letter]], Awaitable[Sequence[Fate]]]
     manner: Manner
 
     async def run(self, tally: Tally) -> None:
         """Do it, counting in `tally` as it goes. Raises LinkError; what was not done by then is as it was."""
         publisher = PublishLink(self.settings.rabbitmq, f"{self.queue} transfer")
-        course = _Course(self.manner.clock.monotonic())
+        course = _Course(publisher, tally, self.manner.clock.monotonic())
         try:
             while not course.over:
-                await self._sit(publisher, tally, course)
+                await self._sit(course)
         finally:
             await publisher.close()
 
-    async def _sit(self, publisher: PublishLink, tally: Tally, course: _Course) -> None:
+    async def _sit(self, course: _Course) -> None:
         """Go on where the last sitting ended."""
         until = self.manner.clock.monotonic() + SITTING
         skipped = course.passed
-        async with browsing(self.settings.rabbitmq, self.queue, limit=course.ahead) as letters:
+        left = None if course.ahead is None else course.ahead - course.removed
+        async with browsing(self.settings.rabbitmq, self.queue, limit=left) as letters:
             if course.ahead is None:
                 course.ahead = letters.ready
+            page: list[Held] = []
+            size = 0
             async for held in letters:
                 if held.letter.position < skipped:
                     continue
                 course.size += len(held.letter.body)
-                tally.looked_at += 1
-                if await self._took(held, publisher, tally, course):
-                    await held.remove()
-                    # Before the next is sent, or a kill could leave more than one in both places.
-                    await letters.settled()
-                    tally.done += 1
-                    course.ahead -= 1
+                course.tally.looked_at += 1
+                if self.wanted.matches(held.letter, self.manner.clock.now()):
+                    course.tally.matched += 1
+                    page.append(held)
+                    size += len(held.letter.body)
                 else:
                     course.passed += 1
-                self.manner.report(self.queue, course.size, tally.done)
-                if tally.done == self.manner.limit:
+                self._report(course)
+                late = self.manner.clock.monotonic() >= until
+                if late or self._is_full(len(page), size, course.tally):
+                    await self._settle(page, letters, course)
+                    page, size = [], 0
+                if course.tally.done == self.manner.limit:
                     course.over = True
                     return
-                if self.manner.clock.monotonic() >= until:
+                if late:
                     return
+            await self._settle(page, letters, course)
         course.over = True
 
-    async def _took(self, held: Held, publisher: PublishLink, tally: Tally, course: _Course) -> bool:
-        """Whether the letter is to be removed now: it is in its new place, or has none."""
-        if not self.wanted.matches(held.letter, self.manner.clock.now()):
-            return False
-        tally.matched += 1
-        fate = await self.decide(held.letter)
-        match fate:
-            case Left(reason):
-                tally.left[reason] += 1
-                return False
-            case Parcel() | Gone() if self.manner.dry_run:
-                tally.done += 1
-                return False
-            case Parcel(queue, body, properties):
-                await self._keep_pace(tally, course)
-                # What could not be removed then would be sent again by each try that follows.
-                held.check()
-                await publisher.publish("", queue, body, properties)
-            case Gone():
-                await self._keep_pace(tally, course)
-            case _:
-                assert_never(fate)
-        return True
-
-    async def _keep_pace(self, tally: Tally, course: _Course) -> None:
+    def _is_full(self, letters: int, size: int, tally: Tally) -> bool:
+        """Whether a page takes no more than the letters it has, with so many bytes of bodies."""
+        room = max(PAGE, self.manner.in_flight)
         if self.manner.rate is not None:
-            due = course.started + tally.done / self.manner.rate
+            # A second's letters at most: what was decided about them must not have become old when they are sent.
+            room = min(room, max(1, int(self.manner.rate)))
+        if self.manner.limit is not None:
+            room = min(room, self.manner.limit - tally.done)
+        return letters >= room or size >= WINDOW_BYTES
+
+    async def _settle(self, page: Sequence[Held], letters: Letters, course: _Course) -> None:
+        """Do with the letters of a page what is decided. Raises LinkError."""
+        going: list[tuple[Held, Parcel | Gone]] = []
+        fates = await self.decide([held.letter for held in page]) if page else ()
+        for held, fate in zip(page, fates, strict=True):
+            match fate:
+                case Left(reason):
+                    course.tally.left[reason] += 1
+                    course.passed += 1
+                case Parcel() | Gone() if self.manner.dry_run:
+                    course.tally.done += 1
+                    course.passed += 1
+                case Parcel() | Gone():
+                    going.append((held, fate))
+                case _:
+                    assert_never(fate)
+        for start in range(0, len(going), self.manner.in_flight):
+            await self._take(going[start : start + self.manner.in_flight], letters, course)
+            self._report(course)
+
+    async def _take(self, window: Sequence[tuple[Held, Parcel | Gone]], letters: Letters, course: _Course) -> None:
+        """Send letters and remove those that are confirmed. Raises LinkError after that for the first that is not."""
+        await self._keep_pace(course)
+        # What could not be removed then would be sent again by each try that follows.
+        letters.check()
+        failures = await _sent([fate for _, fate in window], course.publisher)
+        confirmed = [held for (held, _), failure in zip(window, failures, strict=True) if failure is None]
+        for held in confirmed:
+            await held.remove()
+        if confirmed:
+            # Before any of the next window is sent, or a kill could leave more in both places.
+            await letters.settled()
+        course.tally.done += len(confirmed)
+        course.removed += len(confirmed)
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    async def _keep_pace(self, course: _Course) -> None:
+        if self.manner.rate is not None:
+            due = course.started + course.tally.done / self.manner.rate
             await self.manner.clock.sleep(max(0.0, due - self.manner.clock.monotonic()))
+
+    def _report(self, course: _Course) -> None:
+        self.manner.report(self.queue, course.size, course.tally.done)
+
+
+async def _sent(fates: Sequence[Parcel | Gone], publisher: PublishLink) -> list[LinkError | None]:
+    """What each has failed with, in order; None where it is in its new place, or has none."""
+    failed = False
+
+    async def send(fate: Parcel | Gone) -> None:
+        nonlocal failed
+        if isinstance(fate, Parcel):
+            try:
+                # Behind one that failed none is sent that was not on its way: it would overtake.
+                await publisher.publish("", fate.queue, fate.body, fate.properties, lambda: failed)
+            except LinkError:
+                failed = True
+                raise
+
+    return await failures_of(map(send, fates))
 
 
 @dataclass(slots=True)
 class _Course:
     """How far a transfer is. `ahead` are the letters at the head of the queue that were there when it began.
 
-    The first `passed` of them have been looked at and left; `size` are the bytes of bodies looked at.
+    So many of them are `removed`, and so many `passed`: looked at, and left. `size` are the bytes of bodies looked at.
     """
 
+    publisher: PublishLink
+    tally: Tally
     started: float
     ahead: int | None = None
+    removed: int = 0
     passed: int = 0
     size: int = 0
     over: bool = False

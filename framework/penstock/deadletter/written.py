@@ -15,7 +15,7 @@ from penstock.sink import LastWritten
 from penstock.target import outages_only
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -48,33 +48,44 @@ class Rows:
     ) -> None:
         await self._stack.aclose()
 
-    async def written_since(self, letter: Letter) -> bool:
-        """Whether the row was written after the letter failed, and not by a letter before it. Raises SinkUnavailable.
+    async def written_since(self, letters: Sequence[Letter]) -> set[Letter]:
+        """Those whose row was written after they failed, and not by a letter before them. Raises SinkUnavailable.
 
-        Not so for a letter that is no record, or whose time nobody knows.
+        Not a letter that is no record, or whose time nobody knows. The sink is asked once for all of them.
         """
-        record = self._codec.decode(delivery_of_letter(letter))
-        if letter.failed_at is None or not isinstance(record, Record) or record.natural_key in self._passed:
-            return False
-        written = await self._last_written(record)
-        if written is not None and written > letter.failed_at:
-            return True
-        self._passed.add(record.natural_key)
-        return False
+        asked: list[tuple[Letter, datetime, Record]] = []
+        for letter in letters:
+            record = self._codec.decode(delivery_of_letter(letter))
+            if letter.failed_at is not None and isinstance(record, Record) and record.natural_key not in self._passed:
+                asked.append((letter, letter.failed_at, record))
+        times = await self._last_written([record for _, _, record in asked]) if asked else ()
+        since: set[Letter] = set()
+        for (letter, failed_at, record), written in zip(asked, times, strict=True):
+            if record.natural_key in self._passed or written is None or written <= failed_at:
+                self._passed.add(record.natural_key)
+            else:
+                since.add(letter)
+        return since
 
-    async def _last_written(self, record: Record) -> datetime | None:
+    async def _last_written(self, records: Sequence[Record]) -> list[datetime | None]:
         """The latest that any endpoint knows of. Raises SinkUnavailable where the one that may know does not answer."""
         if self._open is None:
             self._open = await self._opened()
-        times = []
+        latest: list[datetime | None] = [None] * len(records)
         for name, rows in self._open:
-            try:
-                async with outages_only(name, self._settings.retry.write_timeout, BatchError):
-                    times.append(await rows.last_written(record))
-            except BatchError:
-                # What it refuses it does not hold.
-                continue
-        return max((time for time in times if time is not None), default=None)
+            times = await self._asked(name, rows, records)
+            latest = [max(filter(None, pair), default=None) for pair in zip(latest, times, strict=True)]
+        return latest
+
+    async def _asked(self, name: str, rows: LastWritten, records: Sequence[Record]) -> Sequence[datetime | None]:
+        try:
+            async with outages_only(name, self._settings.retry.write_timeout, BatchError):
+                return await rows.last_written(records)
+        except BatchError:
+            # What it refuses it does not hold.
+            if len(records) == 1:
+                return [None]
+        return [time for record in records for time in await self._asked(name, rows, [record])]
 
     async def _opened(self) -> list[tuple[str, LastWritten]]:
         found: list[tuple[str, LastWritten]] = []

@@ -130,17 +130,22 @@ class TableSink:
         """The first messages taken, as Reconcilable.taken says; the block may last as long as it likes."""
         return taken.page(self._open_pool(), self._worker.name, limit, self._settings.retry.write_timeout)
 
-    async def last_written(self, record: Record) -> datetime | None:
-        """When the record's row was last written, or in mode `append` its event; as LastWritten says."""
-        check((record,), self._tables)
+    async def last_written(self, records: Sequence[Record]) -> Sequence[datetime | None]:
+        """When each record's row was last written, or in mode `append` its event; as LastWritten says."""
+        check(records, self._tables)
+        written: list[datetime | None] = [None] * len(records)
         async with self._open_pool().transaction(self._settings.retry.write_timeout) as connection:
             if self._worker.mode == "append":
-                found = await connection.fetchval(template("ledger_written"), self._worker.name, record.key)
-            else:
-                table = self._tables[record.row.table]
-                key = [record.row.values[column] for column in table.key]
-                found = await connection.fetchval(last_written(table), *key)
-        written: datetime | None = found
+                events = [record.key for record in records]
+                found = await connection.fetch(template("ledger_written"), self._worker.name, events)
+                return [row[0] for row in found]
+            for name in {record.row.table for record in records}:
+                table = self._tables[name]
+                positions = [position for position, record in enumerate(records) if record.row.table == name]
+                keys = [[records[position].row.values[column] for position in positions] for column in table.key]
+                found = await connection.fetch(last_written(table), *keys)
+                for position, row in zip(positions, found, strict=True):
+                    written[position] = row[0]
         return written
 
     async def replica_state(self) -> ReplicaState:

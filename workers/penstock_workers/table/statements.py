@@ -102,12 +102,14 @@ def append(table: Table) -> str:
 
 @lru_cache(maxsize=COMPOSED)
 def last_written(table: Table) -> str:
-    """The SELECT of when a row was last written; its parameters are the values of the key's columns, in their order."""
-    conditions = [
-        f"{quote(column)} = ${number}::{parameter_type(table.columns[column])}"
-        for number, column in enumerate(table.key, 1)
-    ]
-    return fill("last_written", table=quote(table.name), conditions="\n  AND ".join(conditions))
+    """The SELECT of when rows were last written; its parameters are one array a column of the key, in their order."""
+    return fill(
+        "last_written",
+        table=quote(table.name),
+        key=_quoted(table.key),
+        key_arrays=_arrays([table.columns[column] for column in table.key]),
+        conditions=" AND ".join(f"stored.{quote(column)} = asked.{quote(column)}" for column in table.key),
+    )
 
 
 def _quoted(columns: Iterable[str]) -> str:

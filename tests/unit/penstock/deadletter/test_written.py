@@ -20,6 +20,7 @@ from penstock.testing import MemorySink, make_delivery
 from support.notes import GatedSink, notes_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Literal
 
     from penstock.deadletter.view import Letter
@@ -36,6 +37,7 @@ class TimedSink(MemorySink):
     def __init__(self, times: dict[str, datetime | Exception | None]) -> None:
         super().__init__()
         self.times = times
+        self.questions: list[int] = []
 
     async def open(self, endpoint: Endpoint) -> None:
         await super().open(endpoint)
@@ -43,12 +45,15 @@ class TimedSink(MemorySink):
         if isinstance(found, SinkUnavailable):
             raise found
 
-    async def last_written(self, record: Record) -> datetime | None:
+    async def last_written(self, records: Sequence[Record]) -> Sequence[datetime | None]:
         assert self.opened is not None
+        self.questions.append(len(records))
         found = self.times[self.opened.name]
         if isinstance(found, Exception):
             raise found
-        return found if record.natural_key != 404 else None
+        if any(record.natural_key == 500 for record in records):
+            raise BatchError(Poison("bad_data", "Test", "refused"))
+        return [found if record.natural_key != 404 else None for record in records]
 
 
 def letter(number: int = 1, failed_at: datetime | None = FAILED, body: bytes | None = None) -> Letter:
@@ -73,7 +78,7 @@ async def since(
 ) -> bool:
     settings = Settings(failover=FailoverSettings(mode=mode))
     async with Rows(worker(times), settings) as rows:
-        return await rows.written_since(one)
+        return bool(await rows.written_since([one]))
 
 
 async def test_a_row_that_was_written_after_the_letter_failed() -> None:
@@ -89,7 +94,7 @@ async def test_what_nobody_knows_is_not_held_against_a_letter() -> None:
     assert not await since({"one": LATER}, letter(body=b"not JSON"))
     assert not await since({"one": BatchError(Poison("bad_data", "Test", "refused"))}, letter())
     async with Rows(notes_worker(GatedSink()), Settings()) as rows:
-        assert not await rows.written_since(letter())
+        assert not await rows.written_since([letter()])
 
 
 async def test_the_latest_of_all_endpoints_counts() -> None:
@@ -109,7 +114,31 @@ async def test_an_endpoint_that_is_away_may_be_the_one_that_knows() -> None:
 async def test_letters_of_one_row_are_all_let_through_after_the_first() -> None:
     times: dict[str, datetime | Exception | None] = {"one": None}
     async with Rows(worker(times), Settings()) as rows:
-        assert not await rows.written_since(letter())
+        assert not await rows.written_since([letter()])
         times["one"] = LATER
-        assert not await rows.written_since(letter())
-        assert await rows.written_since(letter(2))
+        assert not await rows.written_since([letter()])
+        assert await rows.written_since([letter(2)])
+
+
+async def test_many_letters_are_one_question_and_each_has_its_own_answer() -> None:
+    sink = TimedSink({"one": LATER})
+    one = replace(worker({"one": LATER}), sink=lambda _worker, _settings: sink)
+    asked = [letter(1), letter(404), letter(1), letter(body=b"not JSON"), letter(2, failed_at=None), letter(3, LATER)]
+    async with Rows(one, Settings()) as rows:
+        assert await rows.written_since(asked) == {asked[0], asked[2]}
+        assert sink.questions == [4]
+        # 404 and 3 were let through, so that their rows may be those letters by now.
+        assert not await rows.written_since([letter(404), letter(3)])
+        assert sink.questions == [4]
+
+
+async def test_letters_of_one_row_that_are_asked_for_together_are_let_through_after_the_first() -> None:
+    asked = [letter(1, LATER), letter(1, FAILED), letter(2, FAILED)]
+    async with Rows(worker({"one": LATER}), Settings()) as rows:
+        assert await rows.written_since(asked) == {asked[2]}
+
+
+async def test_one_that_the_sink_refuses_takes_no_answer_from_the_others() -> None:
+    asked = [letter(1), letter(500), letter(2)]
+    async with Rows(worker({"one": LATER}), Settings()) as rows:
+        assert await rows.written_since(asked) == {asked[0], asked[2]}
