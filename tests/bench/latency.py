@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bench.servers import Servers
 
 #: Seconds between two messages, at random so that nothing keeps step: on an idle queue more than a batch waits for
-#: others (`batch.period`), in a trickle less.
+#: others, in a trickle less.
 IDLE, TRICKLE = (0.15, 0.25), (0.01, 0.04)
 #: Seconds between two looks into the table, and until a message must be there.
 LOOK, THERE = 0.0002, 120

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, SecretStr
 
 import penstock
+from penstock.batch_size import LONGEST_WAIT
 from penstock.process import WorkerProcess
 from penstock.settings import Http, RabbitMQ, Settings
 from penstock.sink import Endpoint
@@ -86,7 +87,7 @@ async def test_one_record_enters_few_functions(broker_url: str) -> None:
         async with asyncio.timeout(20):
             while not process.link.consuming:  # noqa: ASYNC110 the link tells nobody
                 await asyncio.sleep(0.01)
-        clock.ahead = 2 * settings.batch.period
+        clock.ahead = 2 * LONGEST_WAIT
         sys.setprofile(watch)
         async with asyncio.timeout(20):
             await broker.publish(broker_url, "notes", [("any", {"id": 1})])
