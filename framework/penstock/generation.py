@@ -128,10 +128,12 @@ class Generation:
         """Deliveries of the present consumer, not of those before it, for which the broker has no ack."""
         return self.received - max(self.before, self.window.acked)
 
-    async def ready(self, queue: str) -> int:
-        """How many messages of the queue could be sent to somebody. Raises LinkError."""
+    async def ready(self, queue: str) -> int | None:
+        """How many messages of the queue could be sent to somebody; None where it does not say. Raises LinkError."""
         async with request("cannot look at the queue"):
-            return (await self.channel.queue_declare(queue, passive=True)).message_count or 0
+            answer = await self.channel.queue_declare(queue, passive=True)
+        # The broker gives a quorum queue 250 ms to answer, and says 0 of all for one that does not: of us as well.
+        return answer.message_count if answer.consumer_count else None
 
     async def cancel(self) -> None:
         """Cancel the consumer, if there is one; what it was sent stays held. Raises LinkError."""

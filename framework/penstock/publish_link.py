@@ -78,13 +78,12 @@ class PublishLink:
         another ended the channel. Raises PublishError when it was not confirmed within publish_timeout seconds;
         the message may then still arrive. Raises BrokerBlocked as `blockage` says, LinkError without a broker.
         """
+        before = self._failure
         turn = self._turns.setdefault(properties.message_id or uuid.uuid4().hex, asyncio.Lock())
         async with self._queueing:
             await turn.acquire()
         try:
-            channel = await self._open()
-            if given_up():
-                raise PublishError("not sent: the connection was lost to those before it")
+            channel = await self._open(before, given_up)
             self._under_way += 1
             self._quiet.clear()
             try:
@@ -133,7 +132,7 @@ class PublishLink:
 
     async def ensure(self, topologies: Mapping[Topology, TopologyMode]) -> None:
         """Declare or check queues and exchanges. Raises TopologyError, LinkError."""
-        await self._open()
+        await self._open(self._failure)
         if self._connection is not None:
             for topology, mode in topologies.items():
                 await ensure_topology(self._connection, topology, mode)
@@ -149,8 +148,8 @@ class PublishLink:
         if self._channel is channel:
             await self.close()
 
-    async def _open(self) -> Channel:
-        before = self._failure
+    async def _open(self, before: LinkError | None, given_up: Callable[[], bool] = lambda: False) -> Channel:
+        """The channel, opened where it is not. `before` is the failure that was known when somebody began to wait."""
         # In turn even where it is open: nobody overtakes those who have waited for it.
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
@@ -167,6 +166,8 @@ class PublishLink:
                     self._failure = failure
                     raise
                 self._failure = None
+            if given_up():
+                raise PublishError("not sent: the connection was lost to those before it")
             return self._channel
 
 
@@ -175,7 +176,13 @@ async def failures_of(publishes: Iterable[Awaitable[None]]) -> list[LinkError | 
 
     All are under way together, and none ends because of another. Raises only what is no LinkError.
     """
-    return await asyncio.gather(*map(_failure_of, publishes))
+    tasks = [asyncio.ensure_future(_failure_of(publish)) for publish in publishes]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _failure_of(publish: Awaitable[None]) -> LinkError | None:

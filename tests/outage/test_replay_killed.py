@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WORKER = "drill-ledger"
 DLQ = f"{WORKER}.dlq"
-LETTERS = 5000
+LETTERS = 8000
 #: How many letters each replay that is killed has on their way at once.
 KILLS = (1, 50) * 8
 #: A replay is killed within so many seconds of its beginning.

@@ -1,4 +1,4 @@
-"""Replay: letters back to the queue of the worker that refused them, each on its way in at most one place."""
+"""Replay: letters back to the queue of the worker that refused them."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ async def replay(
     written after it failed, if the worker's sink is LastWritten (written_since). One whose headers fit in no frame
     is left in any case (unsendable). Counts in `tally` as it goes.
 
-    Raises LinkError and SinkUnavailable, after which every letter is in its old or its new place, UsageError,
-    TopologyError.
+    Raises LinkError and SinkUnavailable, after which every letter is in its old or its new place (a window of them at
+    most in both, where the broker was lost), UsageError, TopologyError.
     """
     target = to or worker.queue
     refuse_same(worker.dead_letter_queue, target)

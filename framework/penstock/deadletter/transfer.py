@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
 from penstock.clock import SystemClock
 from penstock.deadletter.browse import WINDOW_BYTES, browsing
-from penstock.errors import LinkError
-from penstock.publish_link import PublishLink, failures_of
+from penstock.errors import UsageError
+from penstock.publish_link import WINDOW, PublishLink, failures_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.deadletter.browse import Held, Letters
     from penstock.deadletter.filter import Filter
     from penstock.deadletter.view import Letter
+    from penstock.errors import LinkError
     from penstock.settings import Settings
 
     #: Told the DLQ, the bytes of bodies looked at, and the letters that are done with.
@@ -60,7 +62,7 @@ PAGE = 100
 class Tally:
     """What has become of the letters of a DLQ so far; of a dry run, what would.
 
-    `matched` are those that the filter meets; each of them is `done` with or `left`, counted by the reason.
+    `matched` are those that the filter meets; in the end each of them is `done` with or `left`, counted by the reason.
     """
 
     queue: str
@@ -116,7 +118,12 @@ class Transfer:
     manner: Manner
 
     async def run(self, tally: Tally) -> None:
-        """Do it, counting in `tally` as it goes. Raises LinkError; what was not done by then is as it was."""
+        """Do it, counting in `tally` as it goes. Raises UsageError for an `in_flight` that cannot be.
+
+        Raises LinkError; then what was not done is as it was, but for a window at most, which may be in both places.
+        """
+        if not 1 <= self.manner.in_flight <= WINDOW:
+            raise UsageError(f"in_flight is {self.manner.in_flight}: say how many letters, 1 to {WINDOW}")
         publisher = PublishLink(self.settings.rabbitmq, f"{self.queue} transfer")
         course = _Course(publisher, tally, self.manner.clock.monotonic())
         try:
@@ -161,10 +168,10 @@ class Transfer:
 
     def _is_full(self, letters: int, size: int, tally: Tally) -> bool:
         """Whether a page takes no more than the letters it has, with so many bytes of bodies."""
-        room = max(PAGE, self.manner.in_flight)
+        room: float = max(PAGE, self.manner.in_flight)
         if self.manner.rate is not None:
             # A second's letters at most: what was decided about them must not have become old when they are sent.
-            room = min(room, max(1, int(self.manner.rate)))
+            room = min(room, max(1, self.manner.rate))
         if self.manner.limit is not None:
             room = min(room, self.manner.limit - tally.done)
         return letters >= room or size >= WINDOW_BYTES
@@ -194,15 +201,24 @@ class Transfer:
         await self._keep_pace(course)
         # What could not be removed then would be sent again by each try that follows.
         letters.check()
+        moving = asyncio.create_task(self._move(window, letters, course))
+        try:
+            await asyncio.shield(moving)
+        except asyncio.CancelledError:
+            # What is on its way is waited for, or a window would be left in both places and counted nowhere.
+            await asyncio.gather(moving, return_exceptions=True)
+            raise
+
+    async def _move(self, window: Sequence[tuple[Held, Parcel | Gone]], letters: Letters, course: _Course) -> None:
         failures = await _sent([fate for _, fate in window], course.publisher)
         confirmed = [held for (held, _), failure in zip(window, failures, strict=True) if failure is None]
         for held in confirmed:
             await held.remove()
+            course.tally.done += 1
+            course.removed += 1
         if confirmed:
             # Before any of the next window is sent, or a kill could leave more in both places.
             await letters.settled()
-        course.tally.done += len(confirmed)
-        course.removed += len(confirmed)
         for failure in failures:
             if failure is not None:
                 raise failure
@@ -226,7 +242,7 @@ async def _sent(fates: Sequence[Parcel | Gone], publisher: PublishLink) -> list[
             try:
                 # Behind one that failed none is sent that was not on its way: it would overtake.
                 await publisher.publish("", fate.queue, fate.body, fate.properties, lambda: failed)
-            except LinkError:
+            except BaseException:
                 failed = True
                 raise
 

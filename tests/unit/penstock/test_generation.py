@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
 from aiormq.abc import DeliveredMessage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +66,11 @@ class FakeChannel:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.callback: Any = None
+        self.answer: Any = None
+
+    async def queue_declare(self, queue: str, *, passive: bool) -> Any:
+        assert (queue, passive) == ("q", True)
+        return self.answer
 
     async def basic_qos(self, *, prefetch_count: int) -> None:
         self.told.append(("qos", str(prefetch_count)))
@@ -143,3 +149,26 @@ async def test_without_one_the_client_library_brings_them_one_by_one() -> None:
     assert (one.body, one.exchange, one.routing_key, one.properties.message_id) == (b"{}", "shop", "order", "m2")
     await generation.cancel()
     assert channel.told[-1][0] == "cancel"
+
+
+async def test_what_is_held_of_an_earlier_consumer_uses_up_nothing_of_the_present_one_s_prefetch() -> None:
+    generation = Generation(3, cast("ClientChannel", FakeChannel()), 0.0)
+    await generation.consume("q", 10, lambda _deliveries: None)
+    generation.received = 10
+    assert generation.outstanding == 10
+    generation.window.settle([1, 2, 3, 5])
+    assert generation.outstanding == 7  # 5 is settled, but no ack reaches it yet
+    await generation.cancel()
+    await generation.consume("q", 10, lambda _deliveries: None)
+    assert generation.outstanding == 0
+    generation.received = 14
+    assert generation.outstanding == 4
+    generation.window.settle(range(4, 13))
+    assert generation.outstanding == 2
+
+
+@pytest.mark.parametrize(("consumers", "found"), [(1, 7), (0, None)])
+async def test_a_queue_that_knows_no_consumer_did_not_answer(consumers: int, found: int | None) -> None:
+    channel = FakeChannel()
+    channel.answer = SimpleNamespace(message_count=7, consumer_count=consumers)
+    assert await Generation(3, cast("ClientChannel", channel), 0.0).ready("q") == found

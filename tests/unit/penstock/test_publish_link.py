@@ -36,5 +36,12 @@ async def test_a_hundred_publishes_without_a_broker_are_one_attempt(monkeypatch:
         tries = [link.publish("shop", "order", b"", properties) for _ in range(100)]
         return {str(error) for error in await asyncio.gather(*tries, return_exceptions=True)}
 
+    async def one_by_one() -> set[str]:
+        """Those with the same id wait for each other."""
+        properties.message_id = "same"
+        tries = [link.publish("shop", "order", b"", properties) for _ in range(100)]
+        return {str(error) for error in await asyncio.gather(*tries, return_exceptions=True)}
+
     assert await together() == {"away, attempt 1"}
     assert await together() == {"away, attempt 2"}
+    assert await one_by_one() == {"away, attempt 3"}

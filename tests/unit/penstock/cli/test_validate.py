@@ -71,7 +71,7 @@ def test_all_settings_are_shown_without_passwords(call: Callable[..., Any], orde
     answer = call("validate", orders, "--show", POSTGRES_PASSWORD=password, PENSTOCK_BATCH__COUNT="7")
     assert "postgres.password\t***\tPOSTGRES_PASSWORD\n" in answer.out
     assert "batch.count\t7\tPENSTOCK_BATCH__COUNT\n" in answer.out
-    assert "batch.write_seconds\t10.0\tdefault\n" in answer.out
+    assert "batch.period\t-\tdefault\n" in answer.out
 
 
 def test_variables_that_are_hardly_meant_are_warned_of(call: Callable[..., Any], orders: str) -> None:

@@ -13,7 +13,7 @@ from penstock.deadletter import transfer
 from penstock.deadletter.browse import WINDOW_BYTES
 from penstock.deadletter.filter import Filter
 from penstock.deadletter.transfer import Left, Manner, Parcel, Tally, Transfer
-from penstock.errors import LinkError, NotRouted
+from penstock.errors import LinkError, NotRouted, UsageError
 from penstock.settings import Settings
 from support.clock import ManualClock
 from support.letters import make_letter
@@ -204,3 +204,23 @@ async def test_a_sitting_ends_with_what_it_has_collected(monkeypatch: pytest.Mon
     assert run.tally.as_json() == {"queue": QUEUE, "looked_at": 4, "matched": 4, "done": 3, "left": {"other": 1}}
     assert told[-1] == (QUEUE, 4, 3)
     assert run.of("send", "remove") == []
+
+
+async def test_what_is_on_its_way_when_it_is_interrupted_is_removed_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(monkeypatch, bodies(9))
+    under_way = asyncio.create_task(run.run(Manner(in_flight=3)))
+    while not run.of("send"):  # noqa: ASYNC110 to the turn: with the next one they are confirmed
+        await asyncio.sleep(0)
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert run.of("send", "remove") == [f"{what} {number}" for what in ("send", "remove") for number in range(3)]
+    assert (run.log[-2:], run.tally.done) == (["settled", "close"], 3)
+
+
+@pytest.mark.parametrize("in_flight", [-1, 0, 1001])
+async def test_a_window_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, in_flight: int) -> None:
+    with pytest.raises(UsageError, match=f"in_flight is {in_flight}"):
+        await Run(monkeypatch, bodies(1)).run(Manner(in_flight=in_flight))

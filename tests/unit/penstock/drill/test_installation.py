@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+import pytest
 
 from penstock.drill.servers.daemon import lives
 from penstock.drill.servers.wait import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STARTS_AND_DIES = """
 import os, signal, sys
@@ -19,6 +26,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_it_dies_with_the_process_that_has_started_it() -> None:
-    told = subprocess.run([sys.executable, "-c", STARTS_AND_DIES], capture_output=True, text=True, check=False)
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="elsewhere no system tells a process that its parent died"
+)
+def test_it_dies_with_the_process_that_has_started_it(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # who is killed leaves its file
+    told = subprocess.run(
+        [sys.executable, "-c", STARTS_AND_DIES], capture_output=True, text=True, check=False, env=environment
+    )
     wait_until(lambda: not lives(int(told.stdout)), 20, "the end of the command")
