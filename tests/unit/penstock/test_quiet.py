@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class Broker:
     """Stands for a generation: by each look so much has been received, and so much the queue says it has."""
 
-    def __init__(self, received: list[int], ready: list[int | None]) -> None:
+    def __init__(self, received: list[int], ready: list[int | None], full_after: float = 3600) -> None:
         self.ended = asyncio.Event()
+        self.clock = ManualClock()
         self.asked = 0
         self._received = received
         self._ready = ready
-        self._looks = -1
+        self._begun = self.clock.time
+        self._full_after = full_after
 
     @property
     def received(self) -> int:
@@ -34,15 +36,16 @@ class Broker:
         return self._ready[min(self._looks, len(self._ready) - 1)]
 
     def is_full(self) -> bool:
-        """Asked once a look."""
-        self._looks += 1
-        return False
+        return self.clock.time - self._begun >= self._full_after
+
+    @property
+    def _looks(self) -> int:
+        return round((self.clock.time - self._begun) / QUIET)
 
 
 async def waited(broker: Broker) -> float:
-    clock = ManualClock()
-    await until_quiet(cast("Generation", broker), "shop", broker.is_full, clock)
-    return sum(clock.slept)
+    await until_quiet(cast("Generation", broker), "shop", broker.is_full, broker.clock)
+    return sum(broker.clock.slept)
 
 
 async def test_a_queue_that_is_empty_is_quiet_once_nothing_has_come() -> None:
@@ -50,10 +53,12 @@ async def test_a_queue_that_is_empty_is_quiet_once_nothing_has_come() -> None:
 
 
 async def test_a_full_consumer_gets_nothing_more() -> None:
-    broker = Broker([5], [100])
-    clock = ManualClock()
-    await until_quiet(cast("Generation", broker), "shop", lambda: True, clock)
-    assert (clock.slept, broker.asked) == ([], 0)
+    broker = Broker([5], [100], full_after=0)
+    assert (await waited(broker), broker.asked) == (0, 0)
+
+
+async def test_who_holds_too_much_does_not_wait_for_the_next_look() -> None:
+    assert 0.3 <= await waited(Broker([5, 6, 7, 8], [100], full_after=0.3)) < 0.3 + QUIET / 5
 
 
 async def test_what_the_broker_has_and_does_not_send_yet_is_waited_for() -> None:
@@ -62,7 +67,7 @@ async def test_what_the_broker_has_and_does_not_send_yet_is_waited_for() -> None
 
 
 async def test_a_broker_that_sends_nothing_is_not_waited_for_for_ever() -> None:
-    assert await waited(Broker([5], [300])) == pytest.approx(LONGEST_STALL)
+    assert await waited(Broker([5], [300])) == pytest.approx(LONGEST_STALL, abs=1.1 * QUIET)
 
 
 async def test_a_queue_that_does_not_answer_is_none_that_has_nothing() -> None:
@@ -70,7 +75,7 @@ async def test_a_queue_that_does_not_answer_is_none_that_has_nothing() -> None:
 
 
 async def test_a_trickle_is_not_waited_for_for_long() -> None:
-    assert await waited(Broker(list(range(100)), [0])) == pytest.approx(LONGEST_TRICKLE)
+    assert await waited(Broker(list(range(100)), [0])) == pytest.approx(LONGEST_TRICKLE, abs=1.1 * QUIET)
 
 
 async def test_a_generation_that_ends_has_nothing_on_its_way() -> None:
