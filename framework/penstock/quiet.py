@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 #: A consumer for which nothing has come for so many seconds has nothing on its way, if its queue has nothing ready.
 QUIET = 0.2
-#: How often meanwhile it is seen whether too much is held: large bodies come by the gigabyte a second.
-LOOKS = 10
 #: How long a queue is waited for that is empty but for what trickles in, and one that has more and does not send it.
 LONGEST_TRICKLE = 1.0
 LONGEST_STALL = 3.0
@@ -35,7 +33,4 @@ async def until_quiet(generation: Generation, queue: str, is_full: Callable[[], 
         if (nothing_came or waited >= LONGEST_TRICKLE) and await generation.ready(queue) == 0:
             return
         seen = generation.received
-        for _ in range(LOOKS):
-            if is_full():
-                return
-            await clock.sleep(QUIET / LOOKS)
+        await clock.sleep(QUIET)

@@ -57,10 +57,6 @@ async def test_a_full_consumer_gets_nothing_more() -> None:
     assert (await waited(broker), broker.asked) == (0, 0)
 
 
-async def test_who_holds_too_much_does_not_wait_for_the_next_look() -> None:
-    assert 0.3 <= await waited(Broker([5, 6, 7, 8], [100], full_after=0.3)) < 0.3 + QUIET / 5
-
-
 async def test_what_the_broker_has_and_does_not_send_yet_is_waited_for() -> None:
     burst = [5, 5, 5, 5, 5, 400, 900, 1000, 1000]
     assert await waited(Broker(burst, [300, 300, 300, 300, 300, 300, 300, 300, 0])) == pytest.approx(8 * QUIET)
