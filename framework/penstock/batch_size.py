@@ -15,7 +15,7 @@ SMALLEST_PART = 16
 NO_REMEDY = 0.75
 #: Where batch.period is not set, a batch that is not full waits for more records this part of the time that the last
 #: write took, and so many seconds at most.
-WAITING_PART = 0.25
+WAITING_PART = 0.1
 LONGEST_WAIT = 0.1
 #: Full batches after which halving is tried again where it was no remedy.
 PATIENCE = 100

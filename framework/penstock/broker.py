@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from penstock.broker_address import BrokerAddress
     from penstock.receive import Receiver
     from penstock.settings import RabbitMQ
+    from penstock.throttle import Throttle
     from penstock.topology import Queue, Topology
 
 #: What the client library raises when the broker, the channel or the network fails.
@@ -56,6 +57,7 @@ class BrokerConnection(aio_pika.Connection):
     """A connection whose socket is ours; `place` is the "host:port" that serves it.
 
     `receiver` takes deliveries for whoever asks it to; None where the client library is left to do that.
+    `throttle` holds up what comes.
     """
 
     PARAMETERS = (
@@ -64,6 +66,7 @@ class BrokerConnection(aio_pika.Connection):
     )
     place = ""
     receiver: Receiver | None = None
+    throttle: Throttle
 
 
 async def connect(settings: RabbitMQ, name: str, first: str = "", blockage: Blockage | None = None) -> BrokerConnection:
@@ -103,7 +106,7 @@ async def _connect(
         text = f"cannot connect to RabbitMQ at {where}: {_why(error, address, settings)} (or RABBITMQ_URL)"
         raise LinkError(text) from error
     connection.place = address.place
-    connection.receiver = transport.receiver
+    connection.receiver, connection.throttle = transport.receiver, transport.throttle
     return connection
 
 

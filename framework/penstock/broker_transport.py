@@ -17,6 +17,7 @@ from aiormq.connection import TransportFactory
 from penstock.broker_address import PORT, TLS_PORT
 from penstock.keepalive import keep_alive
 from penstock.receive import Receiver
+from penstock.throttle import Throttle
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -33,12 +34,14 @@ class Transport(TransportFactory):
     """Opens the socket of one connection; what the broker says of taking messages goes to `blockage`.
 
     `receiver` then takes deliveries, where `fast_receive` asks for it and the client library is one it was tested with.
+    `throttle` holds up what comes.
     """
 
     def __init__(self, blockage: Blockage | None, *, fast_receive: bool) -> None:
         self._blockage = blockage
         self._fast = fast_receive and is_tested(version("aiormq"))
         self.receiver: Receiver | None = None
+        self.throttle = Throttle()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect. Raises OSError, of which ssl.SSLError is one."""
@@ -46,8 +49,8 @@ class Transport(TransportFactory):
         context = await certificates.get_context() if url.scheme == "amqps" else None
         host, port = url.host or "localhost", url.port or (PORT if context is None else TLS_PORT)
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader() if self._blockage is None and not self._fast else Receiver(self._blockage)
-        if self._fast and isinstance(reader, Receiver):
+        reader = Receiver(self._blockage, self.throttle)
+        if self._fast:
             self.receiver = reader
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context, **kwargs)

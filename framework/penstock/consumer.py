@@ -24,6 +24,7 @@ import structlog
 from penstock.ahead import Ahead
 from penstock.batch_size import BatchSize
 from penstock.errors import FuseBlown, SinkUnavailable, SpillFirst
+from penstock.link import STOPPING
 from penstock.outcome import Duplicate, Poison, Transient
 from penstock.record import Record
 from penstock.retry import backoff
@@ -121,7 +122,7 @@ class Consumer:
 
     async def stop(self) -> None:
         """Drain: cancel the consumer, then let `run` finish what has arrived."""
-        await self._link.pause("stopping")
+        await self._link.pause(STOPPING)
         self._stopping.set()
         self._link.buffer.close()
 

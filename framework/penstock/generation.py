@@ -8,6 +8,7 @@ anew), and when the watchdog gives it up.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ from pamqp.commands import Basic
 
 from penstock.broker import request
 from penstock.delivery import Delivery
+from penstock.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from aiormq.abc import DeliveredMessage
     from aiormq.channel import Channel
@@ -56,7 +58,7 @@ class AckWindow:
 class Generation:
     """One life of the consuming channel; `number` counts them from 1, `held_bytes` is of bodies not settled.
 
-    `receiver` is that of its connection; without one, deliveries come by way of the client library.
+    `receiver` is that of its connection; without one, deliveries come by way of the client library. So is `throttle`.
     `consumed` says whether a consumer was ever asked for; `opened_at` is of the monotonic clock, in seconds.
     `before` is what had been received before the present consumer.
     `quiet_at` is what had been received at the watchdog's last look, `quiet_looks` how often it found no more.
@@ -66,6 +68,7 @@ class Generation:
     channel: Channel
     opened_at: float
     receiver: Receiver | None = None
+    throttle: Throttle = field(default_factory=Throttle)
     window: AckWindow = field(default_factory=AckWindow)
     consumer_tag: str | None = None
     consumed: bool = False
@@ -83,6 +86,12 @@ class Generation:
             self.why = why
             self.ended.set()
 
+    @asynccontextmanager
+    async def _asking(self, what: str) -> AsyncIterator[None]:
+        with self.throttle.asking():
+            async with request(what):
+                yield
+
     def closed(self, closing: asyncio.Future[Any]) -> None:
         """Note that the channel is closed: `closing` says why."""
         if self.receiver is not None:
@@ -96,7 +105,7 @@ class Generation:
         `received` is told the deliveries, several at once as they come, in order. Raises LinkError.
         """
         tag = f"penstock-{uuid4().hex}"
-        async with request("cannot consume"):
+        async with self._asking("cannot consume"):
             await self.channel.basic_qos(prefetch_count=prefetch)
             # Said before the broker answers: its first deliveries may end the channel before that.
             self.consumed = True
@@ -130,7 +139,7 @@ class Generation:
 
     async def ready(self, queue: str) -> int | None:
         """How many messages of the queue could be sent to somebody; None where it does not say. Raises LinkError."""
-        async with request("cannot look at the queue"):
+        async with self._asking("cannot look at the queue"):
             answer = await self.channel.queue_declare(queue, passive=True)
         # The broker gives a quorum queue 250 ms to answer, and says 0 of all for one that does not: of us as well.
         return answer.message_count if answer.consumer_count else None
@@ -143,7 +152,7 @@ class Generation:
 
     async def cancel_one(self, tag: str) -> None:
         """Cancel the consumer of that tag, which need not be the last one. Raises LinkError."""
-        async with request("cannot cancel the consumer"):
+        async with self._asking("cannot cancel the consumer"):
             await self.channel.basic_cancel(tag)
         # Not before: what was on its way when the broker read the cancel is held like the rest.
         if self.receiver is not None:

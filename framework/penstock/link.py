@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 #: The largest prefetch the protocol can say.
 LARGEST_PREFETCH = 65_535
+#: Why the consumer is cancelled at the end of the process.
+STOPPING = "stopping"
 
 
 class Link:
@@ -60,6 +62,7 @@ class Link:
         self._numbers = itertools.count(1)
         self._switching = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._renewal: asyncio.Task[None] | None = None
         self._caution = Caution()
         self._watchdog = Watchdog(self, self._caution, metrics)
 
@@ -87,6 +90,11 @@ class Link:
     def consuming(self) -> bool:
         """Whether the broker sends deliveries."""
         return self.connected and self._current is not None and self._current.consumer_tag is not None
+
+    @property
+    def throttled(self) -> bool:
+        """Whether so much is held that nothing is read from the broker."""
+        return self._current is not None and self._current.throttle.closed
 
     @property
     def held(self) -> int:
@@ -148,7 +156,8 @@ class Link:
         except LinkError:
             await self._drop_connection()
             raise
-        generation = Generation(next(self._numbers), channel, self._clock.monotonic(), self._connection.receiver)
+        ours, now = self._connection, self._clock.monotonic()
+        generation = Generation(next(self._numbers), channel, now, ours.receiver, ours.throttle)
         channel.closing.add_done_callback(generation.closed)
         channel.on_consumer_cancel_callbacks.add(lambda _: generation.end("the broker cancelled the consumer"))
         self.buffer.clear()
@@ -168,7 +177,7 @@ class Link:
         self._current = None
         self.buffer.clear()
         self.buffer.wake()
-        self.paused_for.discard("memory")
+        _unread(generation)
         self._metrics.consuming.set(0)
         self._metrics.holds(0, 0)
         if not await close(generation.channel):
@@ -183,41 +192,52 @@ class Link:
 
     async def pause(self, reason: str) -> None:
         """Cancel the consumer; what was delivered stays held and can be settled."""
-        self._note(reason)
-        await self._switch()
-
-    def _note(self, reason: str) -> None:
         if reason not in self.paused_for:
             self.paused_for.add(reason)
             self._metrics.paused(reason)
             log.info("consumer_paused", reason=reason)
+        await self._switch()
 
     async def resume(self, reason: str) -> None:
         """Take a reason to pause away; with the last one gone the consumer comes back."""
         if reason in self.paused_for:
             self.paused_for.discard(reason)
             log.info("consumer_resumed", reason=reason, still=sorted(self.paused_for))
+            if self._current is not None:
+                self._read_on(self._current)
         await self._switch()
 
     def renew_consumer(self) -> None:
-        """Consume anew, which makes a changed prefetch take effect."""
+        """Consume anew, which makes a changed prefetch take effect; once, however often it is asked for meanwhile."""
 
         async def renew() -> None:
-            await self.pause("reload")
-            await self.resume("reload")
+            cancelled = False
+            while not cancelled:
+                if self._current is not None:
+                    await self._current.throttle.opened()
+                await self.pause("reload")
+                # Throttled meanwhile, it was left as it is.
+                cancelled = not self.consuming
+                await self.resume("reload")
 
-        self._spawn(renew())
+        if self._renewal is None or self._renewal.done():
+            self._renewal = self._spawn(renew())
 
     async def _switch(self) -> None:
-        """Make the consumer what `paused_for` asks. A failure ends the generation, which a new one mends."""
+        """Make the consumer what `paused_for` asks. A failure ends the generation, which a new one mends.
+
+        A throttled one stays as it is: nothing comes, and the answer to a cancel would stand behind all that was sent.
+        """
         async with self._switching:
             current = self._current
             if current is None or current.ended.is_set():
                 return
             try:
                 if self.paused_for and current.consumer_tag is not None:
-                    await until_quiet(current, self._worker.queue, partial(self._is_full, current), self._clock)
-                    if not current.ended.is_set():
+                    is_full = partial(self._is_full, current)
+                    if not await until_quiet(current, self._worker.queue, is_full, self._clock):
+                        self._throttle(current)
+                    if not (current.ended.is_set() or self.throttled):
                         await current.cancel()
                 elif not self.paused_for and current.consumer_tag is None:
                     await self._consume(current)
@@ -226,8 +246,8 @@ class Link:
             self._metrics.consuming.set(int(self.consuming))
 
     def _is_full(self, current: Generation) -> bool:
-        """Whether the broker may send nothing more, or we hold so much that it must not."""
-        return current.outstanding >= self.buffer.ahead or current.held_bytes >= 2 * self.settings.limits.held_bytes
+        """Whether the broker may send nothing more, or we read nothing more."""
+        return current.outstanding >= self.buffer.ahead or current.throttle.closed
 
     async def _consume(self, current: Generation) -> None:
         # Prefetch is per consumer; a change takes effect on the next one.
@@ -247,15 +267,28 @@ class Link:
         self._metrics.received_bytes.inc(size)
         self._metrics.held_messages.inc(count)
         self._metrics.held_bytes.inc(size)
-        if current.held_bytes > self.settings.limits.held_bytes and "memory" not in self.paused_for:
-            # Noted at once: before a task gets its turn all may be settled, and nobody would resume.
-            self._note("memory")
+        if current.held_bytes > self.settings.limits.held_bytes and not current.throttle.closed:
+            self._throttle(current)
+
+    def _throttle(self, current: Generation) -> None:
+        """Read nothing more until half of what may be held is settled."""
+        current.throttle.close()
+        self._metrics.paused("memory")
+        log.info("reading_paused", held_bytes=current.held_bytes)
+
+    def _read_on(self, current: Generation) -> None:
+        """Open the throttle where that little is held; not at the end of the process, when nothing more is wanted."""
+        enough = self.settings.limits.held_bytes / 2
+        if current.throttle.closed and current.held_bytes < enough and STOPPING not in self.paused_for:
+            current.throttle.open()
+            log.info("reading_resumed", held_bytes=current.held_bytes)
             self._spawn(self._switch())
 
-    def _spawn(self, action: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, action: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(action)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # Settling.
 
@@ -282,8 +315,7 @@ class Link:
         if sent and self._caution.settled(len(mine)):
             self.renew_consumer()
         self._metrics.holds(self.held, current.held_bytes)
-        if "memory" in self.paused_for and current.held_bytes < self.settings.limits.held_bytes / 2:
-            await self.resume("memory")
+        self._read_on(current)
         return len(mine)
 
     async def give_back(self) -> None:
@@ -295,13 +327,16 @@ class Link:
         """Close for good; what is not settled goes back to the queue."""
         current, self._current = self._current, None
         if current is not None:
+            current.end("the process ends")
+            _unread(current)
             await close(current.channel)
         await self._drop_connection()
 
     async def look(self) -> int | None:
         """Ask the broker for the queue's depth (kept in `depth`); the number of its consumers, None if not known."""
         connection = self._connection
-        if connection is None or not self.connected:
+        if connection is None or not self.connected or self.throttled:
+            self.depth = None
             return None
         try:
             self.depth, consumers = await look_at(connection, self._worker.queue)
@@ -311,3 +346,10 @@ class Link:
             return None
         self._metrics.queue_depth.set(self.depth)
         return consumers
+
+
+def _unread(generation: Generation) -> None:
+    """What still comes for a generation that has ended is not held."""
+    if generation.receiver is not None:
+        generation.receiver.forget(generation.number)
+    generation.throttle.open()

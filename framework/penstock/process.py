@@ -214,6 +214,7 @@ class WorkerProcess:
                 "host": self.link.place or None,
                 "blocked": self._publisher.blockage.reason or None,
                 "paused_for": sorted(self.link.paused_for),
+                "throttled": self.link.throttled,
                 "generation": self.link.generation,
                 "prefetch": self.link.prefetch,
                 "held_messages": self.link.held,

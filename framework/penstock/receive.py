@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from penstock.clock import SystemClock
 from penstock.delivery import Delivery
+from penstock.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -249,15 +250,18 @@ def _malformed(what: str) -> ConnectionError:
 class Receiver(asyncio.StreamReader):
     """What comes from the broker: deliveries go to their consumers, the rest to the client library, which reads this.
 
-    What the broker says of taking messages goes to `blockage`.
+    What the broker says of taking messages goes to `blockage`; `throttle` says when nothing is read.
     """
 
-    def __init__(self, blockage: Blockage | None, clock: Clock | None = None) -> None:
+    def __init__(self, blockage: Blockage | None, throttle: Throttle | None = None, clock: Clock | None = None) -> None:
         super().__init__()
+        self._throttle = throttle or Throttle()
         self._blockage = blockage
         self._clock = clock or SystemClock()
         self._splitter = Splitter(self._notice)
         self._fed_at = self._clock.monotonic()
+        #: Nothing more comes.
+        self._over = False
 
     def consume(self, channel: int, consumer_tag: str, generation: int, received: Received, frame_max: int) -> None:
         """Hand the deliveries of a consumer to `received`: all that one read of the socket has completed, at once.
@@ -289,8 +293,19 @@ class Receiver(asyncio.StreamReader):
         for consumer, deliveries in runs:
             consumer.received(deliveries)
 
+    def set_transport(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with a socket."""
+        self._throttle.attach(cast("asyncio.ReadTransport", transport), self._beat)
+        super().set_transport(self._throttle)
+
+    def _beat(self) -> None:
+        """Give the client library a heartbeat: it stands between two frames."""
+        if not self._over:
+            super().feed_data(_HEARTBEAT)
+
     def feed_eof(self) -> None:
         """The broker has hung up."""
+        self._over = True
         self._notice(None)
         if rest := self._splitter.rest():
             super().feed_data(rest)
@@ -298,6 +313,7 @@ class Receiver(asyncio.StreamReader):
 
     def set_exception(self, exc: Exception) -> None:
         """The connection is lost."""
+        self._over = True
         self._notice(None)
         super().set_exception(exc)
 

@@ -132,7 +132,7 @@ class BatchSettings(Section):
     """When a batch is full: `count` records, `byte_size` bytes of bodies, or `period` seconds after its first.
 
     Batches get smaller while full ones take the sink longer than `write_seconds`, and grow again up to `count`.
-    `period` None: a quarter of the seconds that the last write took, and 0.1 at most. What a file sets for all workers
+    `period` None: a tenth of the seconds that the last write took, and 0.1 at most. What a file sets for all workers
     is so for each: none can go back to None.
     """
 

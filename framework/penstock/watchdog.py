@@ -33,8 +33,11 @@ class Watchdog:
         """End a generation that got no delivery between two looks, though some were ready or nobody answers a look.
 
         Who answers no look is away, whether the consumer is paused or not: what is held is the broker's again.
+        Where the socket is not read, nothing can be seen.
         """
         link = self._link
+        if link.throttled:
+            return
         consumers = await link.look()
         starved = link.consuming and (not consumers or (bool(link.depth) and link.held < link.prefetch))
         if not (consumers is None or starved) or generation.quiet_at != generation.received:

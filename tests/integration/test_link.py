@@ -172,26 +172,6 @@ async def test_a_consumer_that_has_nothing_to_do_is_left_alone(
         assert worker.metric("penstock_consumer_rebuilt_total") == 0
 
 
-async def test_held_bytes_cancel_the_consumer_until_half_of_them_are_gone(broker_url: str) -> None:
-    """60 notes of 1,000 bytes, 20 of them ahead, 8,000 bytes to hold."""
-    settings = quick(broker_url, queue=QueueSettings(prefetch=20), limits=Limits(held_bytes=8000))
-    bodies = [("any", {"id": number, "text": "x" * 1000}) for number in range(60)]
-    async with running(broker_url, settings) as worker:
-        worker.sink.hold()
-        await broker.publish(broker_url, "notes", bodies)
-        await worker.until(lambda: "memory" in worker.process.link.paused_for, "it pauses for memory")
-        await worker.until(lambda: not worker.process.link.consuming, "the consumer is cancelled")
-        await worker.until(lambda: worker.sink.entered == 1, "a batch is with the sink")
-        held = worker.process.link.held
-        assert 8 <= held <= 20
-        assert worker.process.ready() is None
-        worker.sink.let()
-        await worker.settled(60)
-        assert worker.process.link.paused_for == set()
-        assert worker.metric("penstock_pauses_total", reason="memory") >= 2
-        assert worker.sink.ids == list(range(60))
-
-
 async def test_what_is_held_too_long_goes_back_in_order_and_is_written_later(broker_url: str) -> None:
     settings = quick(broker_url, limits=Limits(hold_seconds=0.3))
     async with running(broker_url, settings) as worker:

@@ -70,13 +70,13 @@ async def test_deliveries_are_taken_where_that_is_asked_for(blockage: Blockage |
     assert transport.receiver is reader
 
 
-@pytest.mark.parametrize(("blockage", "kind"), [(None, asyncio.StreamReader), (unheard(), Receiver)])
+@pytest.mark.parametrize("blockage", [None, unheard()])
 @pytest.mark.parametrize("another_version", [False, True])
 async def test_else_they_are_left_to_the_client_library(
-    blockage: Blockage | None, kind: type, *, another_version: bool, monkeypatch: pytest.MonkeyPatch
+    blockage: Blockage | None, *, another_version: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if another_version:
         monkeypatch.setattr(broker_transport, "version", lambda _: "8.0.0")
     transport = Transport(blockage, fast_receive=another_version)
-    assert type(await reader_of(transport)) is kind
+    await reader_of(transport)
     assert transport.receiver is None

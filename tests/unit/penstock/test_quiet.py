@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from penstock.quiet import LONGEST_STALL, LONGEST_TRICKLE, QUIET, until_quiet
+from penstock.quiet import FLOOD, LONGEST_STALL, LONGEST_TRICKLE, QUIET, until_quiet
 from support.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class Broker:
     """Stands for a generation: by each look so much has been received, and so much the queue says it has."""
 
-    def __init__(self, received: list[int], ready: list[int | None], full_after: float = 3600) -> None:
+    def __init__(self, received: list[int], ready: list[int | None], full_after: float = 3600, size: int = 100) -> None:
         self.ended = asyncio.Event()
         self.clock = ManualClock()
         self.asked = 0
         self._received = received
+        self._size = size
         self._ready = ready
         self._begun = self.clock.time
         self._full_after = full_after
@@ -29,6 +30,10 @@ class Broker:
     @property
     def received(self) -> int:
         return self._received[min(self._looks, len(self._received) - 1)]
+
+    @property
+    def held_bytes(self) -> int:
+        return self.received * self._size
 
     async def ready(self, queue: str) -> int | None:
         assert queue == "shop"
@@ -44,7 +49,7 @@ class Broker:
 
 
 async def waited(broker: Broker) -> float:
-    await until_quiet(cast("Generation", broker), "shop", broker.is_full, broker.clock)
+    assert await until_quiet(cast("Generation", broker), "shop", broker.is_full, broker.clock)
     return sum(broker.clock.slept)
 
 
@@ -72,6 +77,13 @@ async def test_a_queue_that_does_not_answer_is_none_that_has_nothing() -> None:
 
 async def test_a_trickle_is_not_waited_for_for_long() -> None:
     assert await waited(Broker(list(range(100)), [0])) == pytest.approx(LONGEST_TRICKLE, abs=1.1 * QUIET)
+
+
+async def test_a_flood_is_asked_nothing_and_told() -> None:
+    broker = Broker(list(range(0, 1000, 10)), [0], size=FLOOD)
+    assert not await until_quiet(cast("Generation", broker), "shop", broker.is_full, broker.clock)
+    assert sum(broker.clock.slept) == pytest.approx(LONGEST_STALL, abs=1.1 * QUIET)
+    assert broker.asked == 0
 
 
 async def test_a_generation_that_ends_has_nothing_on_its_way() -> None:

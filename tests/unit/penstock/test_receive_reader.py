@@ -29,7 +29,7 @@ class Reading:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.receiver = Receiver(None, self.clock)
+        self.receiver = Receiver(None, clock=self.clock)
         self.lists: list[list[int]] = []
         self.consume(OURS)
 
