@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from penstock.breaker import Breaker
-from penstock.errors import SettingsError
+from penstock.errors import SettingsError, SinkUnavailable
 from penstock.failover import Failover
 from penstock.reconcile import Reconciler
 from penstock.replicas import Replicas
 from penstock.sink import Reconcilable, Replicated
-from penstock.target import Target, admit_any
+from penstock.target import Target, admit_any, outages_only
 from penstock.worker import may_be_late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AsyncExitStack
 
     from penstock.clock import Clock
     from penstock.codec import Codec
@@ -71,6 +72,29 @@ def check_sink(worker: Worker, settings: Settings, sink: Sink, endpoints: Sequen
             f"worker {worker.name}: its sink ({type(sink).__name__}) cannot do {_MODE} {mode}: "
             "use the other mode, or leave the backup out"
         )
+
+
+async def open_each(
+    worker: Worker, settings: Settings, stack: AsyncExitStack
+) -> tuple[list[tuple[Endpoint, Sink]], list[SinkUnavailable]]:
+    """Open the worker's sink at each of its endpoints, for a command: those that answer, and why others do not.
+
+    `stack` closes them. Prepares nothing. Raises SettingsError.
+    """
+    found: list[tuple[Endpoint, Sink]] = []
+    failures: list[SinkUnavailable] = []
+    for endpoint in endpoints_of(worker, settings):
+        sink = worker.sink(worker, settings)
+        stack.push_async_callback(sink.close)
+        try:
+            async with outages_only(endpoint.name, settings.retry.write_timeout):
+                await sink.open(endpoint)
+                await sink.ping()
+        except SinkUnavailable as error:
+            failures.append(error)
+        else:
+            found.append((endpoint, sink))
+    return found, failures
 
 
 def is_near(endpoint: Endpoint, settings: Settings) -> bool:

@@ -232,7 +232,7 @@ class SpillSettings(Section):
     path: str | None = None
     records: int = Field(1_000_000, ge=1)
     byte_size: int = Field(1024 * 1024 * 1024, ge=1)
-    #: Seconds; no more is taken while the oldest record waits longer. Below the age at which ledgers are pruned.
+    #: Seconds; no more is taken while the oldest record waits longer. Below ledger.age.
     age: float = Field(7 * 24 * 3600, gt=0)
 
 
@@ -253,7 +253,7 @@ class OutboxSettings(Section):
     path: str | None = None
     records: int = Field(1_000_000, ge=1)
     byte_size: int = Field(1024 * 1024 * 1024, ge=1)
-    #: Seconds; no more is taken while the oldest message waits longer. Below the age at which ledgers are pruned.
+    #: Seconds; no more is taken while the oldest message waits longer. Below ledger.age.
     age: float = Field(7 * 24 * 3600, gt=0)
 
 
@@ -265,6 +265,16 @@ class DeadLetterSettings(Section):
 
     replays: int = Field(3, ge=1)
     audit: str | None = None
+
+
+class LedgerSettings(Section):
+    """How long an append sink remembers the keys of events: `penstock ledger prune` removes those that are older.
+
+    `age` in seconds; longer than anything may wait that could be written a second time: above outbox.age, and above
+    spill.age where there is a spill. A replay refuses letters that are older.
+    """
+
+    age: float = Field(30 * 24 * 3600, gt=0)
 
 
 class FuseSettings(Section):
@@ -304,9 +314,22 @@ class Settings(Section):
     transaction: TransactionSettings = TransactionSettings()
     outbox: OutboxSettings = OutboxSettings()
     dlq: DeadLetterSettings = DeadLetterSettings()
+    ledger: LedgerSettings = LedgerSettings()
     fuse: FuseSettings = FuseSettings()
     http: Http = Http()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _keys_outlive_what_waits(self) -> Self:
+        # The outbox is another process's: that it is off here says nothing.
+        waits = {"outbox.age": self.outbox.age, **({"spill.age": self.spill.age} if self.spill.path else {})}
+        for name, seconds in waits.items():
+            if self.ledger.age <= seconds:
+                raise ValueError(
+                    f"ledger.age ({self.ledger.age:.15g} s) is not above {name} ({seconds:.15g} s): what waits longer "
+                    f"than its key is kept could be written twice. Raise ledger.age, or lower {name}"
+                )
+        return self
 
 
 def load(worker: str | None = None, config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -102,6 +102,41 @@ class LastWritten(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerPart:
+    """Keys of a worker's events in one part of a ledger: how many, and when the oldest and newest were entered, UTC."""
+
+    keys: int
+    oldest: datetime | None
+    newest: datetime | None
+
+
+@runtime_checkable
+class Prunable(Protocol):
+    """A sink that in mode `append` keeps a ledger, the keys of its worker's events, and can forget the old ones.
+
+    A ledger may be large: it is gone through in parts, each so small that no writer waits long for it.
+    """
+
+    async def ledger_parts(self) -> range:
+        """The parts there are now; none while there is no ledger. Keys entered later may be in others. Changes nothing.
+
+        Raises SinkUnavailable.
+        """
+
+    async def ledger_part(self, part: int, before: datetime | None = None) -> LedgerPart:
+        """What a part holds of this worker; with `before`, of what was entered before. Changes nothing.
+
+        Raises SinkUnavailable.
+        """
+
+    async def prune(self, part: int, before: datetime) -> int:
+        """Remove this worker's keys of a part that were entered before; how many. One short transaction.
+
+        Safe beside writers, and beside another who prunes. Raises SinkUnavailable.
+        """
+
+
 @runtime_checkable
 class Warmable(Protocol):
     """A sink whose server is slow at first: while an endpoint stands by, it is made ready for the writes to come."""

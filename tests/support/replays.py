@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import aio_pika
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from aio_pika.abc import AbstractIncomingMessage
 
-#: Before anything that a test writes.
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+#: Before anything that a test writes, and not yet older than ledger.age.
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 
 
 def headers(key: str, **more: Any) -> dict[str, Any]:

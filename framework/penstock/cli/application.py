@@ -14,6 +14,7 @@ from penstock.cli.check import check
 from penstock.cli.demo import demo
 from penstock.cli.dlq import dlq_commands
 from penstock.cli.drill import drill
+from penstock.cli.ledger import ledger_commands
 from penstock.cli.listing import list_installed
 from penstock.cli.outbox import outbox_commands
 from penstock.cli.publish import publish_commands
@@ -120,6 +121,7 @@ def application() -> typer.Typer:
     app.add_typer(publish_commands(), name="publish")
     app.add_typer(outbox_commands(), name="outbox")
     app.add_typer(dlq_commands(), name="dlq")
+    app.add_typer(ledger_commands(), name="ledger")
     app.command("demo")(demo)
     app.command("drill")(drill)
     app.add_typer(spill_commands(), name="spill")

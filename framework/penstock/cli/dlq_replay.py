@@ -42,13 +42,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 To = Annotated[str, typer.Option("--to", metavar="QUEUE", help="To this queue instead of the worker's own.")]
 Target = Annotated[str, typer.Option("--to", metavar="QUEUE", help="The queue to move them to; it must exist.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Also those that came back too often, or whose row was written since.")
+    bool,
+    typer.Option("--force", help="Also those that came back too often, are too old, or whose row was written since."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 #: What a reason to leave a letter means.
 _LEFT = {
     "replayed_often": "replayed dlq.replays times and back (--force replays them)",
+    "key_forgotten": "they are older than ledger.age: whether they were written is not known (--force replays them)",
     "written_since": "their rows were written after they failed (--force replays them)",
     "unsendable": "their headers are too large to be sent once more",
 }
@@ -69,7 +71,8 @@ def replay_letters(  # noqa: PLR0913, PLR0917 - each parameter is an option
     """Put letters back into the queue of their worker, each confirmed there before it leaves the DLQ.
 
     No other worker gets them. A letter stays that was replayed dlq.replays times (3) and came back, and one whose row
-    was written after it failed, as far as the sink knows: tables do, graphs store no such time.
+    was written after it failed, as far as the sink knows: tables do, graphs store no such time. So does an event that
+    is older than ledger.age: its key is in the ledger no more, and nothing would tell that it was written already.
 
     \b
     Examples:

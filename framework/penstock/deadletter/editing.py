@@ -15,7 +15,7 @@ from penstock.deadletter.letter import letter_properties
 from penstock.deadletter.moving import kept_headers
 from penstock.deadletter.replaying import ALL, AT_ONCE, UNSENDABLE, replayed, sent
 from penstock.deadletter.transfer import Left, Manner, Transfer
-from penstock.deadletter.written import Rows
+from penstock.deadletter.written import Rows, key_is_forgotten
 from penstock.errors import LetterRefused, UsageError
 from penstock.idempotency import KEY_HEADER, digest, key_of
 from penstock.outcome import Poison
@@ -68,13 +68,17 @@ async def edit(
     """Replay `letter` with another body, or with `keep` put it back into the DLQ, at its end; its key stays.
 
     Raises LetterRefused, naming the field, for a body that the worker's model refuses, and where the letter is no
-    longer in the DLQ as it was read, or its row was written after it failed (unless forced); then nothing is changed.
+    longer in the DLQ as it was read; unless forced also where its row was written after it failed, or where it is an
+    event older than ledger.age. Then nothing is changed.
     Raises LinkError, SinkUnavailable, TopologyError.
     """
     new = mended(worker, letter, body)
     check(worker, settings, new)
     target = worker.dead_letter_queue if keep else worker.queue
     if not (keep or force):
+        if key_is_forgotten(worker, settings, letter, AT_ONCE.clock.now()):
+            text = "it is older than ledger.age, and its event may have been written already"
+            raise LetterRefused(f"{text}: use --force if it was not")
         async with Rows(worker, settings) as rows:
             if await rows.written_since([new]):
                 text = "its row was written after it failed, and would be overwritten"

@@ -15,7 +15,7 @@ from penstock.deadletter.letter import (
     letter_properties,
 )
 from penstock.deadletter.transfer import Left, Manner, Parcel, Transfer
-from penstock.deadletter.written import Rows
+from penstock.deadletter.written import Rows, key_is_forgotten
 from penstock.delivery import LEFT_OUT_HEADER, ORIGIN_HEADERS
 from penstock.errors import UsageError
 from penstock.idempotency import KEY_HEADER
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Why a letter is left where it is.
 REPLAYED_OFTEN = "replayed_often"
+KEY_FORGOTTEN = "key_forgotten"
 WRITTEN_SINCE = "written_since"
 UNSENDABLE = "unsendable"
 
@@ -54,9 +55,10 @@ async def replay(
     """Publish letters of a worker's DLQ to its queue, or to the queue `to`; returns what became of them.
 
     They go through the default exchange, so that no other consumer of their exchange has them twice. Left alone,
-    unless forced: a letter that was replayed dlq.replays times and came back (replayed_often), and one whose row was
-    written after it failed, if the worker's sink is LastWritten (written_since). One whose headers fit in no frame
-    is left in any case (unsendable). Counts in `tally` as it goes.
+    unless forced: a letter that was replayed dlq.replays times and came back (replayed_often), one whose row was
+    written after it failed, if the worker's sink is LastWritten (written_since), and of an event one that is older
+    than ledger.age (key_forgotten). One whose headers fit in no frame is left in any case (unsendable). Counts in
+    `tally` as it goes.
 
     Raises LinkError and SinkUnavailable, after which every letter is in its old or its new place (a window of them at
     most in both, where the broker was lost), UsageError, TopologyError.
@@ -68,18 +70,21 @@ async def replay(
         async def decide(letters: Sequence[Letter]) -> Sequence[Fate]:
             if force:
                 return [replayed(letter, target) for letter in letters]
-            fresh = {letter for letter in letters if letter.replays < settings.dlq.replays}
-            since = await rows.written_since([letter for letter in letters if letter in fresh])
-
-            def fate(letter: Letter) -> Fate:
-                if letter in since:
-                    return Left(WRITTEN_SINCE)
-                return replayed(letter, target) if letter in fresh else Left(REPLAYED_OFTEN)
-
-            return [fate(letter) for letter in letters]
+            now = manner.clock.now()
+            left = {letter: reason for letter in letters if (reason := _left_unasked(worker, settings, letter, now))}
+            since = await rows.written_since([letter for letter in letters if letter not in left])
+            left |= dict.fromkeys(since, WRITTEN_SINCE)
+            return [Left(left[letter]) if letter in left else replayed(letter, target) for letter in letters]
 
         transfer = Transfer(settings, worker.dead_letter_queue, wanted, decide, manner)
         return await carried_out(transfer, "dead_letters_replayed", tally, to=target, forced=force)
+
+
+def _left_unasked(worker: Worker, settings: Settings, letter: Letter, now: float) -> str:
+    """Why a letter is left where it is, whatever the sink holds; empty where nothing speaks against it."""
+    if letter.replays >= settings.dlq.replays:
+        return REPLAYED_OFTEN
+    return KEY_FORGOTTEN if key_is_forgotten(worker, settings, letter, now) else ""
 
 
 def replayed(letter: Letter, queue: str, body: bytes | None = None) -> Parcel | Left:

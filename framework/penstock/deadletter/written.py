@@ -1,14 +1,15 @@
-"""Whether a letter's row was written after it failed: then a replay could undo what is newer."""
+"""Whether a replay could undo what is newer, or write an event twice: rows written since, keys forgotten since."""
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from datetime import UTC
 from typing import TYPE_CHECKING, Self
 
 from penstock.codec import Codec
 from penstock.deadletter.filter import delivery_of_letter
-from penstock.endpoints import endpoints_of
-from penstock.errors import BatchError, SinkUnavailable
+from penstock.endpoints import open_each
+from penstock.errors import BatchError
 from penstock.failover import together
 from penstock.record import Record
 from penstock.sink import LastWritten
@@ -88,22 +89,26 @@ class Rows:
         return [time for record in records for time in await self._asked(name, rows, [record])]
 
     async def _opened(self) -> list[tuple[str, LastWritten]]:
-        found: list[tuple[str, LastWritten]] = []
-        failures: list[SinkUnavailable] = []
-        for endpoint in endpoints_of(self._worker, self._settings):
-            sink = self._worker.sink(self._worker, self._settings)
-            if not isinstance(sink, LastWritten):
-                return []
-            self._stack.push_async_callback(sink.close)
-            try:
-                async with outages_only(endpoint.name, self._settings.retry.write_timeout):
-                    await sink.open(endpoint)
-                    await sink.ping()
-            except SinkUnavailable as error:
-                failures.append(error)
-            else:
-                found.append((endpoint.name, sink))
+        if not isinstance(self._worker.sink(self._worker, self._settings), LastWritten):
+            return []
+        found, failures = await open_each(self._worker, self._settings, self._stack)
         # Two databases of their own may each have written the row; of a replicated one each server knows.
         if failures and (not found or self._settings.failover.mode == "independent"):
             raise together(failures)
-        return found
+        return [(endpoint.name, sink) for endpoint, sink in found if isinstance(sink, LastWritten)]
+
+
+def key_is_forgotten(worker: Worker, settings: Settings, letter: Letter, now: float) -> bool:
+    """Whether the key of a letter's event may be out of the ledger: another copy, written long ago, would not count.
+
+    That copy was written after the message was first published, and its key is kept for ledger.age seconds from then;
+    so of the times known, the earliest counts. `now` in epoch seconds. Not so for a letter whose time nobody knows.
+    """
+    times = (letter.failed_at, letter.properties.timestamp, *(death.time for death in letter.deaths))
+    first = min((_epoch(time) for time in times if time is not None), default=now)
+    return worker.mode == "append" and now - first > settings.ledger.age
+
+
+def _epoch(time: datetime) -> float:
+    """In epoch seconds; AMQP's own times come without a zone, and are UTC."""
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

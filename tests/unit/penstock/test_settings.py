@@ -397,3 +397,20 @@ def test_a_backup_that_is_no_address_is_refused_without_being_quoted() -> None:
 def test_regions_are_as_many_as_servers() -> None:
     expected = "POSTGRES_REGIONS: regions names 2, it takes 1: the primary's and each backup's, or none"
     assert problem(POSTGRES_REGIONS="east west") == expected
+
+
+def test_keys_are_kept_for_longer_than_anything_may_wait(tmp_path: Path) -> None:
+    assert Settings().ledger.age == 30 * 86_400
+    week = 7 * 86_400
+    for environ, named in (
+        ({}, "outbox.age (604800 s)"),
+        ({"PENSTOCK_OUTBOX__AGE": "5", "PENSTOCK_SPILL__PATH": str(tmp_path)}, "spill.age (604800 s)"),
+    ):
+        text = problem(PENSTOCK_LEDGER__AGE=str(week), **environ)
+        assert f"ledger.age (604800 s) is not above {named}" in text
+        assert load("any", None, {"PENSTOCK_LEDGER__AGE": f"{week + 0.5}", **environ}).ledger.age == week + 0.5
+    # Without a path there is no spill.
+    settings = load("any", None, {"PENSTOCK_SPILL__AGE": str(90 * 86_400)})
+    assert settings.spill.age > settings.ledger.age
+    shown = {name: (value, origin) for name, value, origin in effective("any", None, {"PENSTOCK_LEDGER__AGE": "1e6"})}
+    assert shown["ledger.age"] == ("1000000.0", "PENSTOCK_LEDGER__AGE")

@@ -12,7 +12,7 @@ from penstock.stores.postgres import Pool
 from penstock.stores.postgres_replica import replica_state
 from penstock.stores.postgres_server import server_state
 from penstock.taken import to_enter
-from penstock_workers.table import taken
+from penstock_workers.table import ledger, taken
 from penstock_workers.table.plan import check, steps
 from penstock_workers.table.statements import (
     append,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from penstock.pools import PoolState, ServerState
     from penstock.record import Batch, Record
     from penstock.settings import Settings
-    from penstock.sink import Endpoint, ReplicaState, Sink
+    from penstock.sink import Endpoint, LedgerPart, ReplicaState, Sink
     from penstock.stores.postgres import Connection
     from penstock.worker import Worker
     from penstock_workers.table.table import Table
@@ -147,6 +147,18 @@ class TableSink:
                 for position, row in zip(positions, found, strict=True):
                     written[position] = row[0]
         return written
+
+    async def ledger_parts(self) -> range:
+        """The parts of the ledger, as Prunable says."""
+        return await ledger.parts(self._open_pool())
+
+    async def ledger_part(self, part: int, before: datetime | None = None) -> LedgerPart:
+        """What a part of the ledger holds of this worker, as Prunable says."""
+        return await ledger.look(self._open_pool(), self._worker.name, part, before)
+
+    async def prune(self, part: int, before: datetime) -> int:
+        """Remove this worker's keys of a part that were entered before, as Prunable says."""
+        return await ledger.prune(self._open_pool(), self._worker.name, part, before)
 
     async def replica_state(self) -> ReplicaState:
         """Ask the server what it is, within 5 s. Raises SinkUnavailable."""

@@ -11,10 +11,10 @@ import pytest
 from pamqp.commands import Basic
 
 from penstock.deadletter.view import letter_of
-from penstock.deadletter.written import Rows
+from penstock.deadletter.written import Rows, key_is_forgotten
 from penstock.errors import BatchError, SinkUnavailable
 from penstock.outcome import Poison
-from penstock.settings import FailoverSettings, Settings
+from penstock.settings import FailoverSettings, LedgerSettings, Settings
 from penstock.sink import Endpoint, LastWritten
 from penstock.testing import MemorySink, make_delivery
 from support.notes import GatedSink, notes_worker
@@ -142,3 +142,40 @@ async def test_one_that_the_sink_refuses_takes_no_answer_from_the_others() -> No
     asked = [letter(1), letter(500), letter(2)]
     async with Rows(worker({"one": LATER}), Settings()) as rows:
         assert await rows.written_since(asked) == {asked[0], asked[2]}
+
+
+DAY = timedelta(days=1)
+FIRST = FAILED - 7 * DAY
+
+
+@pytest.mark.parametrize(
+    ("first", "failed", "dead", "counts_from"),
+    [
+        (None, FAILED, None, FAILED),
+        (FIRST, FAILED, None, FIRST),
+        (FIRST.replace(tzinfo=None), FAILED, None, FIRST),
+        (FIRST, None, FAILED, FIRST),
+        (None, None, FAILED, FAILED),
+        # A publisher's clock that is ahead makes no letter younger.
+        (FAILED + DAY, FAILED, None, FAILED),
+    ],
+)
+def test_a_key_is_kept_from_the_earliest_time_that_is_known(
+    first: datetime | None, failed: datetime | None, dead: datetime | None, counts_from: datetime
+) -> None:
+    headers = {
+        **({"penstock-failed-at": failed.isoformat()} if failed else {}),
+        **({"x-death": [{"reason": "expired", "queue": "notes", "time": dead}]} if dead else {}),
+    }
+    one = letter_of("notes.dlq", 0, make_delivery(properties=Basic.Properties(headers=headers, timestamp=first)))
+    limit = (counts_from + 30 * DAY).timestamp()
+    events, states = replace(worker({}), mode="append"), worker({})
+    assert not key_is_forgotten(events, Settings(), one, limit)
+    assert key_is_forgotten(events, Settings(), one, limit + 0.001)
+    assert not key_is_forgotten(states, Settings(), one, limit + 0.001)
+    shorter = Settings(ledger=LedgerSettings(age=10 * 86_400))
+    assert key_is_forgotten(events, shorter, one, (counts_from + 11 * DAY).timestamp())
+
+
+def test_a_letter_whose_time_nobody_knows_is_not_too_old() -> None:
+    assert not key_is_forgotten(replace(worker({}), mode="append"), Settings(), letter(failed_at=None), 4e9)
