@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from penstock.delivery import Delivery
     from penstock.fuse import Fuse
     from penstock.link import Link
-    from penstock.metrics import Metrics
+    from penstock.metrics import Metrics, PauseReason
     from penstock.outcome import Outcome
     from penstock.settings import Settings
     from penstock.settlement import Settler
@@ -142,6 +142,7 @@ class Consumer:
         back), and at the end of the process.
         """
         self.trouble = str(error)
+        reason: PauseReason
         match error:
             case FuseBlown():
                 reason = "fuse"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from penstock.broker import BrokerConnection
     from penstock.clock import Clock
     from penstock.delivery import Delivery
-    from penstock.metrics import Metrics
+    from penstock.metrics import Metrics, PauseReason
     from penstock.settings import Settings
     from penstock.worker import Worker
 
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 #: The largest prefetch the protocol can say.
 LARGEST_PREFETCH = 65_535
 #: Why the consumer is cancelled at the end of the process.
-STOPPING = "stopping"
+STOPPING: Final = "stopping"
 
 
 class Link:
@@ -65,6 +65,7 @@ class Link:
         self._renewal: asyncio.Task[None] | None = None
         self._caution = Caution()
         self._watchdog = Watchdog(self, self._caution, metrics)
+        metrics.pauses(self._is_paused_for)
 
     @property
     def prefetch(self) -> int:
@@ -95,6 +96,9 @@ class Link:
     def throttled(self) -> bool:
         """Whether so much is held that nothing is read from the broker."""
         return self._current is not None and self._current.throttle.closed
+
+    def _is_paused_for(self, reason: PauseReason) -> bool:
+        return self.throttled if reason == "memory" else reason in self.paused_for
 
     @property
     def held(self) -> int:
@@ -190,7 +194,7 @@ class Link:
 
     # Pause and resume.
 
-    async def pause(self, reason: str) -> None:
+    async def pause(self, reason: PauseReason) -> None:
         """Cancel the consumer; what was delivered stays held and can be settled."""
         if reason not in self.paused_for:
             self.paused_for.add(reason)
@@ -198,7 +202,7 @@ class Link:
             log.info("consumer_paused", reason=reason)
         await self._switch()
 
-    async def resume(self, reason: str) -> None:
+    async def resume(self, reason: PauseReason) -> None:
         """Take a reason to pause away; with the last one gone the consumer comes back."""
         if reason in self.paused_for:
             self.paused_for.discard(reason)
@@ -346,6 +350,18 @@ class Link:
             return None
         self._metrics.queue_depth.set(self.depth)
         return consumers
+
+    async def look_at_letters(self) -> None:
+        """Ask the broker for the number of letters in the DLQ; where there is no DLQ yet, there are none."""
+        connection = self._connection
+        if connection is None or not self.connected or self.throttled:
+            return
+        try:
+            letters, _ = await look_at(connection, self._worker.dead_letter_queue)
+        except LinkError as error:
+            log.debug("dead_letters_not_seen", error=str(error))
+        else:
+            self._metrics.letters.set(letters)
 
 
 def _unread(generation: Generation) -> None:

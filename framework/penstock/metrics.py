@@ -5,9 +5,11 @@ No identifier of a message, record or key is ever a label.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
@@ -27,13 +29,20 @@ BATCH_RECORDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 #: The value of penstock_breaker_state for each state.
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
+#: Why a consumer is cancelled, or, for memory, not read: the values of the label `reason` of penstock_paused.
+PauseReason = Literal["dead_letter", "drain", "fuse", "memory", "reload", "sink", "spill", "starting", "stopping"]
+
 
 class Metrics:
-    """The metrics of one worker, in a registry of their own; every sample is labelled with the worker's name."""
+    """The metrics of one worker, in a registry of their own; every sample is labelled with the worker's name.
+
+    Those of the process itself (process_*, on Linux) are not: there is one worker in it.
+    """
 
     def __init__(self, worker: str) -> None:
         self.registry = CollectorRegistry()
         self.worker = worker
+        ProcessCollector(registry=self.registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"penstock_{name}", text, ("worker", *labels), registry=self.registry)
@@ -49,6 +58,8 @@ class Metrics:
         self.received = counter("received_messages_total", "Deliveries received").labels(worker)
         self.received_bytes = counter("received_bytes_total", "Bytes of bodies received").labels(worker)
         self._settled = counter("settled_messages_total", "Deliveries settled", "settlement")
+        for settlement in ("ack", "dead_letter", "retry"):
+            self._settled.labels(worker, settlement)  # a rate needs the 0 that comes first
         self._outcomes = counter("outcomes_total", "Outcomes of records", "outcome")
         self._dead_lettered = counter("dead_lettered_total", "Letters confirmed in the DLQ", "reason")
         self.duplicates = counter("duplicates_skipped_total", "Records the sink already held").labels(worker)
@@ -74,13 +85,18 @@ class Metrics:
         self.reconciled = counter("reconciled_records_total", "Records brought to the primary").labels(worker)
         self.fuse_blown = gauge("fuse_blown", "1 while the fuse pauses the worker").labels(worker)
         self.consuming = gauge("consuming", "1 while the broker sends deliveries").labels(worker)
-        self._pauses = counter("pauses_total", "Times the consumer was cancelled to pause", "reason")
+        self._pauses = counter("pauses_total", "Times the worker stopped taking from its queue", "reason")
+        self._paused = gauge("paused", "1 while nothing is taken from the queue for this reason", "reason")
         self._connections = counter("broker_connections_total", "Connections opened to consume", "broker")
         self.broker_blocked = gauge("broker_blocked", "1 while the broker takes no messages").labels(worker)
         self.generation = gauge("channel_generation", "Channels opened so far").labels(worker)
         self.held_messages = gauge("held_messages", "Deliveries held, not settled").labels(worker)
         self.held_bytes = gauge("held_bytes", "Bytes of bodies held").labels(worker)
         self.queue_depth = gauge("queue_depth", "Messages ready in the queue when last asked").labels(worker)
+        self.letters = gauge("dead_letter_queue_depth", "Letters in the DLQ when last asked").labels(worker)
+        self._oldest_age = gauge(
+            "oldest_held_age_seconds", "Since the oldest delivery held was published; NaN: unknown"
+        )
         self.consumer_rebuilt = counter("consumer_rebuilt_total", "Times the watchdog rebuilt it").labels(worker)
 
         # The spill.
@@ -169,9 +185,18 @@ class Metrics:
         self._spill_age.set_function(lambda: spill.oldest_age)
         self._spill_damaged.set_function(lambda: spill.state.damaged.records)
 
-    def paused(self, reason: str) -> None:
+    def paused(self, reason: PauseReason) -> None:
         """Count a pause of the consumer."""
         self._pauses.labels(self.worker, reason).inc()
+
+    def pauses(self, present: Callable[[PauseReason], bool]) -> None:
+        """Show for which reasons nothing is taken from the queue: those `present` when somebody asks."""
+        for reason in get_args(PauseReason):
+            self._paused.labels(self.worker, reason).set_function(partial(present, reason))
+
+    def oldest_age(self, seconds: Callable[[], float | None]) -> None:
+        """Show how long ago the oldest delivery held was published; None where none is held, or nobody said when."""
+        self._oldest_age.labels(self.worker).set_function(lambda: math.nan if (age := seconds()) is None else age)
 
     def summary(self) -> dict[str, int]:
         """What became of everything so far, for people: received, then each outcome, then letters."""
@@ -241,6 +266,10 @@ class _Pool:
         yield self._gauge("server_connections_limit", "Connections the server allows", "", {"": server.limit})
         text = "Share of the server's connections in use, 0 to 1"
         yield self._gauge("server_connections_share", text, "", {"": server.share})
+        lag = {name: standby.seconds for name, standby in server.standbys.items()}
+        yield self._gauge("replication_lag_seconds", "How far a standby's replay is behind", "standby", lag)
+        size = {name: standby.byte_size for name, standby in server.standbys.items()}
+        yield self._gauge("replication_lag_bytes", "Log that a standby has yet to replay", "standby", size)
 
     def _gauge(self, name: str, text: str, label: str, values: Mapping[str, float | None]) -> GaugeMetricFamily:
         """One gauge, with a sample for each value that is known, by a label of its own or by none ("")."""

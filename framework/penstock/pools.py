@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import structlog
@@ -55,13 +55,25 @@ class PoolState:
         return None if self.idle is None else self.idle + self.in_use
 
 
+@dataclass(frozen=True, slots=True)
+class StandbyLag:
+    """How far a standby's replay is behind its primary: in seconds (None: not known) and in bytes of log."""
+
+    seconds: float | None
+    byte_size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
-    """The server's side: seconds one read took; where it tells, clients' connections by application and the limit."""
+    """The server's side: seconds one read took; where it tells, clients' connections by application and the limit.
+
+    `standbys`: those that follow it, by name, as far as our role may see them.
+    """
 
     read_seconds: float
     connections: Mapping[str, int]
     limit: int | None
+    standbys: Mapping[str, StandbyLag] = field(default_factory=dict)
 
     @property
     def share(self) -> float | None:
@@ -164,6 +176,10 @@ class PoolWatch:
                 "connections": dict(server.connections),
                 "connections_limit": server.limit,
                 "connections_share": None if server.share is None else round(server.share, 3),
+                "standbys": {
+                    name: {"lag_seconds": lag.seconds, "lag_bytes": lag.byte_size}
+                    for name, lag in server.standbys.items()
+                },
             },
         }
 

@@ -62,6 +62,7 @@ class WorkerProcess:
         self.failover = make_failover(
             worker, settings, codec=self._codec, handover=handover, clock=clock, metrics=self.metrics
         )
+        self.metrics.oldest_age(lambda: self._oldest_age(self._clock.now()))
         self.metrics.pools([target.pools for target in self.failover.targets])
         self.suspects = Suspects(worker, settings, self._publisher, self.metrics)
         self._ladder = ladder_of(worker, settings.retry)

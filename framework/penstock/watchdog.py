@@ -39,6 +39,8 @@ class Watchdog:
         if link.throttled:
             return
         consumers = await link.look()
+        if consumers is not None:
+            await link.look_at_letters()
         starved = link.consuming and (not consumers or (bool(link.depth) and link.held < link.prefetch))
         if not (consumers is None or starved) or generation.quiet_at != generation.received:
             generation.quiet_at = generation.received

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import crowd, development, graphs, growth, latency, outages, publishing, spilling, tables
+from bench import crowd, development, graphs, growth, latency, outages, publishing, replicas, spilling, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +31,7 @@ MORE: dict[str, Maker] = {
     "outage_memory": outages.outage_memory,
     "large": tables.large,
     "many": crowd.many,
+    "replicas": replicas.group,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from penstock.drill.servers.wait import wait_until
 from penstock.errors import SinkUnavailable
 from penstock.link import Link
-from penstock.settings import BatchSettings, Limits, QueueSettings, RetrySettings
+from penstock.settings import BatchSettings, FuseSettings, Limits, QueueSettings, RetrySettings
 from support import broker
 from support.clock import WatchedClock
 from support.notes import quick, running
@@ -230,6 +230,21 @@ async def test_prefetch_is_never_below_twice_the_batch(
             return [consumer["prefetch_count"] for consumer in details]
 
         await asyncio.to_thread(wait_until, lambda: consumers() == [300], 20, "a consumer with a prefetch of 300")
+
+
+async def test_the_letters_in_the_dlq_are_counted_and_those_taken_out_are_not(broker_url: str) -> None:
+    settings = quick(broker_url, queue=QueueSettings(watchdog=0.1), fuse=FuseSettings(percent=100))
+    async with running(broker_url, settings) as worker:
+
+        def letters() -> float:
+            return worker.metric("penstock_dead_letter_queue_depth")
+
+        assert letters() == 0
+        await broker.publish(broker_url, "notes", [("any", b"no JSON")] * 3)
+        await worker.until(lambda: letters() == 3, "three letters are seen")
+        assert len(await broker.take_all(broker_url, "notes.dlq")) == 3
+        await worker.until(lambda: letters() == 0, "none is seen")
+        assert worker.process.link.generation == 1
 
 
 async def test_a_lone_note_on_an_idle_queue_does_not_wait_for_the_period(broker_url: str) -> None:

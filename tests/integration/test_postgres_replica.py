@@ -114,6 +114,41 @@ async def test_what_was_written_before_the_primary_was_killed_is_in_the_promoted
     assert set(written) <= found
 
 
+async def test_how_far_a_standby_is_behind_is_told_while_it_follows_and_while_it_is_frozen(
+    own_postgres: Server, own_standby: NativeServer, look: Connection, role: str
+) -> None:
+    async def lag(url: str) -> tuple[float, int] | None:
+        async with asking(url) as sink:
+            [found] = (await sink.server_state()).standbys.values() or [None]
+        return found and (found.seconds or 0.0, found.byte_size)
+
+    async def caught_up() -> None:
+        await look.execute("SET synchronous_commit = remote_apply")
+        await look.execute("CREATE TABLE IF NOT EXISTS lagging AS SELECT 1")
+
+    await caught_up()
+    found = await lag(own_postgres.url)
+    assert found is not None
+    assert found[0] < 60
+    # A role that may not see it is told of none, and of nothing else the less.
+    assert await lag(url_of(own_postgres, role)) is None
+    await asyncio.to_thread(own_standby.freeze)
+    try:
+        await look.execute("SET synchronous_commit = local")
+        await look.execute("CREATE TABLE more AS SELECT generate_series(1, 10000)")
+        first = await lag(own_postgres.url)
+        assert first is not None
+        assert first[1] > 100_000
+        async with asyncio.timeout(20):
+            # The standby says nothing, and falls behind with each second all the same.
+            while (await lag(own_postgres.url) or (0.0, 0))[0] < first[0] + 1:  # noqa: ASYNC110 the server tells nobody
+                await asyncio.sleep(0.1)
+    finally:
+        await asyncio.to_thread(own_standby.thaw)
+        await look.execute("SET synchronous_commit = local")
+        await look.execute("DROP TABLE IF EXISTS more, lagging")
+
+
 @pytest.mark.parametrize(
     ("commit", "synchronous"),
     [("on", True), ("remote_apply", True), ("remote_write", False), ("local", False), ("off", False)],

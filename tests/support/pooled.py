@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from penstock.pools import PoolState, ServerState
+from penstock.pools import PoolState, ServerState, StandbyLag
 from penstock.testing import MemorySink
 
 POOL = PoolState(
@@ -19,7 +19,12 @@ POOL = PoolState(
     acquire_seconds=0.25,
     waits=0,
 )
-SERVER = ServerState(read_seconds=0.004, connections={"shop": 6, "discogs-table": 3}, limit=100)
+SERVER = ServerState(
+    read_seconds=0.004,
+    connections={"shop": 6, "discogs-table": 3},
+    limit=100,
+    standbys={"near": StandbyLag(0.0, 0), "far": StandbyLag(None, 4096)},
+)
 
 
 class PooledSink(MemorySink):

@@ -1,4 +1,4 @@
-"""The server's side of a PostgreSQL pool: who is connected, how much room is left, how long a read takes."""
+"""The server's side of a PostgreSQL pool: who is connected, how much room is left, how far its standbys are behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from penstock.errors import SinkUnavailable
-from penstock.pools import ServerState
+from penstock.pools import ServerState, StandbyLag
 
 if TYPE_CHECKING:
     from penstock.clock import Clock
@@ -20,6 +20,7 @@ APPLICATIONS = 20
 REST = "others"
 
 _STATEMENT = (files("penstock.stores") / "postgres_server.sql").read_text("utf-8")
+_STANDBYS = (files("penstock.stores") / "postgres_standbys.sql").read_text("utf-8")
 
 
 async def server_state(pool: Pool, clock: Clock) -> ServerState:
@@ -30,10 +31,14 @@ async def server_state(pool: Pool, clock: Clock) -> ServerState:
             started = clock.monotonic()
             rows = await connection.fetch(_STATEMENT)
             seconds = clock.monotonic() - started
+            standbys = await connection.fetch(_STANDBYS)
     except TimeoutError as error:
         raise SinkUnavailable(f"PostgreSQL did not tell its connections within {READ_LIMIT:g} s") from error
     connections = {application: count for application, count, _ in rows[:APPLICATIONS]}
     if len(rows) > APPLICATIONS:
         rest = sum(count for _, count, _ in rows[APPLICATIONS:])
         connections[REST] = connections.get(REST, 0) + rest
-    return ServerState(read_seconds=seconds, connections=connections, limit=rows[0][2])
+    lags: dict[str, StandbyLag] = {}
+    for name, behind, size in standbys:
+        lags.setdefault(name, StandbyLag(behind, size))  # of several of one name, the one furthest behind
+    return ServerState(read_seconds=seconds, connections=connections, limit=rows[0][2], standbys=lags)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, get_args
 
-from penstock.metrics import Metrics
+from penstock.metrics import Metrics, PauseReason
 from penstock.pools import PoolWatch
 from support.clock import ManualClock
-from support.pooled import PooledSink
+from support.pooled import SERVER, PooledSink
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -22,6 +23,7 @@ FROZEN = {
     ("penstock_channel_generation", "gauge", ()),
     ("penstock_consumer_rebuilt", "counter", ()),
     ("penstock_consuming", "gauge", ()),
+    ("penstock_dead_letter_queue_depth", "gauge", ()),
     ("penstock_dead_lettered", "counter", ("reason",)),
     ("penstock_duplicates_skipped", "counter", ()),
     ("penstock_endpoint_active", "gauge", ("endpoint",)),
@@ -31,11 +33,13 @@ FROZEN = {
     ("penstock_held_bytes", "gauge", ()),
     ("penstock_held_messages", "gauge", ()),
     ("penstock_last_write_timestamp_seconds", "gauge", ()),
+    ("penstock_oldest_held_age_seconds", "gauge", ()),
     ("penstock_outage_age_seconds", "gauge", ("endpoint",)),
     ("penstock_outage_flaps", "counter", ("endpoint",)),
     ("penstock_outage_seconds", "counter", ("endpoint",)),
     ("penstock_outages", "counter", ("endpoint",)),
     ("penstock_outcomes", "counter", ("outcome",)),
+    ("penstock_paused", "gauge", ("reason",)),
     ("penstock_pauses", "counter", ("reason",)),
     ("penstock_pool_acquire_seconds", "summary", ("endpoint",)),
     ("penstock_pool_connections", "gauge", ("endpoint", "state")),
@@ -46,6 +50,8 @@ FROZEN = {
     ("penstock_received_bytes", "counter", ()),
     ("penstock_received_messages", "counter", ()),
     ("penstock_reconciled_records", "counter", ()),
+    ("penstock_replication_lag_bytes", "gauge", ("endpoint", "standby")),
+    ("penstock_replication_lag_seconds", "gauge", ("endpoint", "standby")),
     ("penstock_settled_messages", "counter", ("settlement",)),
     ("penstock_sink_errors", "counter", ("kind",)),
     ("penstock_sink_write_seconds", "histogram", ()),
@@ -76,10 +82,19 @@ def used() -> Metrics:
         metrics.received.inc()
     metrics.holds(3, 30)
     metrics.connected("mq:5672")
-    metrics.pools([PoolWatch(PooledSink(), "primary", ManualClock())])
+    watch = PoolWatch(PooledSink(), "primary", ManualClock())
+    watch.server = SERVER
+    metrics.pools([watch])
+    metrics.pauses({"sink"}.__contains__)
+    metrics.oldest_age(lambda: 1.5)
     metrics.batch_size.observe(3)
     metrics.write_seconds.observe(0.1)
     return metrics
+
+
+def families(metrics: Metrics) -> list[Metric]:
+    """Those of the worker, without what the process tells of itself."""
+    return [family for family in metrics.registry.collect() if not family.name.startswith("process_")]
 
 
 def described(family: Metric) -> tuple[str, str, tuple[str, ...]]:
@@ -90,15 +105,47 @@ def described(family: Metric) -> tuple[str, str, tuple[str, ...]]:
 
 
 def test_no_metric_has_changed_its_name_or_labels() -> None:
-    found = {described(family) for family in used().registry.collect()}
+    found = {described(family) for family in families(used())}
     assert found >= FROZEN
     assert {name for name, _, _ in found - FROZEN} & {name for name, _, _ in FROZEN} == set()
 
 
 def test_every_metric_begins_alike_and_says_what_it_is() -> None:
-    families = list(used().registry.collect())
-    assert all(family.name.startswith("penstock_") for family in families)
-    assert all(family.documentation for family in families)
+    found = families(used())
+    assert all(family.name.startswith("penstock_") for family in found)
+    assert all(family.documentation for family in found)
+
+
+def test_the_process_tells_of_itself() -> None:
+    names = {family.name for family in Metrics("orders").registry.collect()}
+    assert {"process_start_time_seconds", "process_resident_memory_bytes"} <= names
+
+
+def test_the_reasons_of_a_pause_are_shown_as_they_are_now() -> None:
+    metrics = Metrics("orders")
+    present = {"sink"}
+    metrics.pauses(present.__contains__)
+
+    def shown() -> set[str]:
+        [paused] = [family for family in families(metrics) if family.name == "penstock_paused"]
+        assert {sample.labels["reason"] for sample in paused.samples} == set(get_args(PauseReason))
+        return {sample.labels["reason"] for sample in paused.samples if sample.value}
+
+    assert shown() == {"sink"}
+    present |= {"fuse"}
+    assert shown() == {"sink", "fuse"}
+    present.clear()
+    assert shown() == set()
+
+
+def test_an_age_that_nobody_knows_is_no_number() -> None:
+    metrics = Metrics("orders")
+    ages: list[float | None] = [None, 12.5]
+    metrics.oldest_age(ages.pop)
+    found = [metrics.registry.get_sample_value("penstock_oldest_held_age_seconds", {"worker": "orders"}) for _ in "ab"]
+    assert found[0] == 12.5
+    assert found[1] is not None
+    assert math.isnan(found[1])
 
 
 def test_two_workers_in_one_process_do_not_mix() -> None:

@@ -57,6 +57,8 @@ async def test_metrics_show_the_pool_as_it_is_now_and_the_server_as_last_seen() 
     assert bench.metric("server_connections", application="shop") == 6
     assert bench.metric("server_connections", application="discogs-table") == 3
     assert (bench.metric("server_connections_limit"), bench.metric("server_connections_share")) == (100, 0.09)
+    assert [bench.metric("replication_lag_bytes", standby=name) for name in ("near", "far")] == [0, 4096]
+    assert [bench.metric("replication_lag_seconds", standby=name) for name in ("near", "far")] == [0, None]
 
 
 async def test_health_says_the_same() -> None:
@@ -71,6 +73,10 @@ async def test_health_says_the_same() -> None:
             "connections": {"shop": 6, "discogs-table": 3},
             "connections_limit": 100,
             "connections_share": 0.09,
+            "standbys": {
+                "near": {"lag_seconds": 0.0, "lag_bytes": 0},
+                "far": {"lag_seconds": None, "lag_bytes": 4096},
+            },
         },
     }
 
