@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo install test drill bench check format lock servers clean
+.PHONY: help demo install test drill bench k8s check format lock servers clean
 
 # A command or a version, as in PYTHON=3.13: uv finds it, or fetches it.
 PYTHON ?= python3
@@ -28,6 +28,10 @@ drill: $(INSTALLED) ## break real servers and count what was lost; make drill QU
 bench: $(BENCH_INSTALLED) ## measure Penstock against others on real servers; make bench QUICK=1 is shorter, NAME="…" runs some
 	@$(if $(QUICK),QUICK=$(QUICK)) PYTHONPATH=tests $(BIN)/python -m bench $(NAME)
 
+# Without the settings of whoever runs it.
+k8s: $(INSTALLED) ## write k8s/base anew, as `penstock k8s` has it
+	@env -i PATH="$(PATH)" HOME="$(HOME)" $(BIN)/penstock k8s discogs-table discogs-graph --output-dir k8s/base
+
 check: $(INSTALLED) ## check style, types and layers; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -43,6 +47,7 @@ lock: $(UV) ## bring uv.lock up to date with pyproject.toml
 
 servers: ## install RabbitMQ, PostgreSQL, PgBouncer, Java, Maven and Prometheus for the tests (Debian or Ubuntu, as root)
 	.ci/install-servers
+	.ci/install-validators
 
 clean: ## remove .venv and all caches of this folder
 	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

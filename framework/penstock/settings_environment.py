@@ -73,6 +73,12 @@ class NotRead:
     path: SettingPath
 
 
+def variable_of(path: SettingPath) -> str:
+    """Return the variable that sets a setting: the conventional name where there is one."""
+    own = "PENSTOCK_{}__{}".format(*path).upper()
+    return next((name for name, conventional in _CONVENTIONAL.items() if conventional == path), own)
+
+
 def config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the file that was asked for, by argument or by environment."""
     return config or (Path(environ["PENSTOCK_CONFIG"]) if environ.get("PENSTOCK_CONFIG") else None)

@@ -14,6 +14,7 @@ from penstock.cli.check import check
 from penstock.cli.demo import demo
 from penstock.cli.dlq import dlq_commands
 from penstock.cli.drill import drill
+from penstock.cli.k8s import k8s
 from penstock.cli.ledger import ledger_commands
 from penstock.cli.listing import list_installed
 from penstock.cli.outbox import outbox_commands
@@ -126,6 +127,7 @@ def application() -> typer.Typer:
     app.command("drill")(drill)
     app.add_typer(spill_commands(), name="spill")
     app.add_typer(stack_commands(), name="stack")
+    app.command("k8s")(k8s)
     return app
 
 
