@@ -1,18 +1,19 @@
 # Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo install test drill bench k8s check format lock servers clean
+.PHONY: help demo install test drill bench up down logs k8s check format lock servers clean
 
 # A command or a version, as in PYTHON=3.13: uv finds it, or fetches it.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+COMPOSE ?= docker compose --file compose/compose.yaml
 DEMO_INSTALLED := .venv/.demo-installed
 BENCH_INSTALLED := .venv/.bench-installed
 # uv from PATH, else one of our own, kept apart: `uv sync` removes from .venv what the lock file does not name.
 UV ?= $(or $(shell command -v uv),.cache/uv/bin/uv)
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(DEMO_INSTALLED) ## see it all at work on a stack of its own; make demo INPUT=DIR takes your records
 	@$(BIN)/penstock demo $(if $(INPUT),--input "$(INPUT)")
@@ -28,6 +29,16 @@ drill: $(INSTALLED) ## break real servers and count what was lost; make drill QU
 bench: $(BENCH_INSTALLED) ## measure Penstock against others on real servers; make bench QUICK=1 is shorter, NAME="…" runs some
 	@$(if $(QUICK),QUICK=$(QUICK)) PYTHONPATH=tests $(BIN)/python -m bench $(NAME)
 
+up: ## start servers and workers in Docker; make up PROFILES=core,observability,failover starts those, see compose/README.md
+	@compose/prepare $(PROFILES)
+	@$(COMPOSE) up --build --detach --wait --remove-orphans
+
+down: ## end them; their data stays
+	@$(COMPOSE) --profile '*' down
+
+logs: ## follow their logs; make logs NAME=discogs-table follows one
+	@$(COMPOSE) logs --follow --tail 100 $(NAME)
+
 # Without the settings of whoever runs it.
 k8s: $(INSTALLED) ## write k8s/base anew, as `penstock k8s` has it
 	@env -i PATH="$(PATH)" HOME="$(HOME)" $(BIN)/penstock k8s discogs-table discogs-graph --output-dir k8s/base
@@ -37,6 +48,7 @@ check: $(INSTALLED) ## check style, types and layers; changes nothing
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint compose/Dockerfile
 
 format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix

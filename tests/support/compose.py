@@ -1,0 +1,57 @@
+"""`docker compose`, in either of its two generations; without an engine it can still say what a file means."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from penstock.drill.servers import Unavailable
+
+FOLDER = Path(__file__).parents[2] / "compose"
+FILE = FOLDER / "compose.yaml"
+
+
+def find_compose() -> list[str]:
+    """The command: the plugin of today, else the program of before. Raises Unavailable."""
+    plugin = ["docker", "compose"]
+    if (
+        shutil.which("docker")
+        and subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0
+    ):
+        return plugin
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    raise Unavailable("neither `docker compose` nor docker-compose is installed: run `make servers`")
+
+
+def rendered(variables: Path) -> dict[str, Any]:
+    """What compose.yaml means with the variables of a file, the profiles among them, as `config` prints it."""
+    meant: dict[str, Any] = yaml.safe_load(compose("--env-file", variables, "--file", FILE, "config"))
+    return meant
+
+
+def compose(*words: str | Path, seconds: float = 60) -> str:
+    """Run it to a good end, with no variables of this shell's; its standard output."""
+    done = subprocess.run(
+        [*find_compose(), *words],
+        env={name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def prepare(folder: Path, profiles: str) -> Path:
+    """Run `compose/prepare PROFILES` in a folder of the caller's; the file with the variables it made."""
+    shutil.copy(FOLDER / "prepare", folder)
+    subprocess.run([folder / "prepare", profiles], check=True, stdin=subprocess.DEVNULL)
+    return folder / ".env"
