@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo install test drill bench up down logs k8s check format lock servers clean
+.PHONY: help demo install test drill bench up down logs k8s check licences sbom audit release format lock servers clean
 
 # A command or a version, as in PYTHON=3.13: uv finds it, or fetches it.
 PYTHON ?= python3
@@ -9,6 +9,10 @@ INSTALLED := .venv/.installed
 COMPOSE ?= docker compose --file compose/compose.yaml
 DEMO_INSTALLED := .venv/.demo-installed
 BENCH_INSTALLED := .venv/.bench-installed
+# What users get, without our tools: the licences and the bill of materials are of that.
+RUNTIME := .cache/runtime
+RUNTIME_INSTALLED := $(RUNTIME)/.installed
+SBOM := .cache/penstock.cdx.json
 # uv from PATH, else one of our own, kept apart: `uv sync` removes from .venv what the lock file does not name.
 UV ?= $(or $(shell command -v uv),.cache/uv/bin/uv)
 
@@ -43,12 +47,27 @@ logs: ## follow their logs; make logs NAME=discogs-table follows one
 k8s: $(INSTALLED) ## write k8s/base anew, as `penstock k8s` has it
 	@env -i PATH="$(PATH)" HOME="$(HOME)" $(BIN)/penstock k8s discogs-table discogs-graph --output-dir k8s/base
 
-check: $(INSTALLED) ## check style, types and layers; changes nothing
+check: $(INSTALLED) licences sbom ## check style, types, layers, licences, Dockerfile and workflows; changes nothing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint compose/Dockerfile
+	$(BIN)/zizmor --offline --quiet --strict-collection .github
+
+licences: $(INSTALLED) $(RUNTIME_INSTALLED) ## list the licences of what comes along; one that pyproject.toml does not allow fails
+	$(BIN)/pip-licenses
+
+sbom: $(SBOM) ## write the bill of materials (CycloneDX) of what comes along
+
+# What they are asked is nobody's but the advisory service's to answer: no answer is a failure.
+audit: $(INSTALLED) ## ask PyPI about vulnerabilities of all that uv.lock names; AUDIT="…" are options of pip-audit
+	@mkdir -p .cache
+	$(UV) export --quiet --frozen --all-extras --all-groups --no-emit-project --output-file .cache/requirements.txt
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement .cache/requirements.txt --progress-spinner off $(AUDIT)
+
+release: $(INSTALLED) $(SBOM) ## build wheel and source distribution, try them in an empty environment; uploads nothing
+	.ci/release
 
 format: $(INSTALLED) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
@@ -69,6 +88,13 @@ $(INSTALLED): pyproject.toml uv.lock | $(UV)
 	$(UV) sync --frozen --all-extras --python $(PYTHON)
 	@rm -f $(BENCH_INSTALLED) # it has removed what that brought
 	@touch $@
+
+$(RUNTIME_INSTALLED): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=$(RUNTIME) $(UV) sync --quiet --frozen --all-extras --no-dev --no-install-project --python $(PYTHON)
+	@touch $@
+
+$(SBOM): $(INSTALLED) $(RUNTIME_INSTALLED)
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible -o $@ $(RUNTIME)/bin/python
 
 # Only what the demo needs; --inexact leaves what `make install` brought.
 $(DEMO_INSTALLED): pyproject.toml uv.lock | $(UV)

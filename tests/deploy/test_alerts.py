@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from support.prometheus import ROOT, RULES
-from support.tools import tool
+from support.checkout import ROOT
+from support.prometheus import RULES
+from support.validators import promtool
 
 TESTS = Path(__file__).parent / "alerts_test.yml"
 RUNBOOK = ROOT / "framework" / "RUNBOOK.md"
@@ -22,19 +22,18 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
-def promtool(*words: str | Path) -> None:
-    done = subprocess.run(
-        [tool("promtool", "prometheus"), *map(str, words)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def taken(*words: str | Path) -> None:
+    """Assert that Prometheus's tool has nothing to say against it."""
+    result = promtool(*words)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_prometheus_takes_the_rules() -> None:
-    promtool("check", "rules", RULES)
+    taken("check", "rules", RULES)
 
 
 def test_each_fires_when_it_should_and_not_else() -> None:
-    promtool("test", "rules", TESTS)
+    taken("test", "rules", TESTS)
 
 
 def test_each_has_a_test_in_which_it_fires_and_one_in_which_nothing_does() -> None:
@@ -71,7 +70,7 @@ def test_prometheus_takes_what_compose_gives_it(tmp_path: Path) -> None:
     assert text.count("/etc/prometheus/alerts.yml") == 1
     configuration = tmp_path / "prometheus.yml"
     configuration.write_text(text.replace("/etc/prometheus/alerts.yml", str(RULES)))
-    promtool("check", "config", configuration)
+    taken("check", "config", configuration)
 
 
 def test_what_compose_scrapes_are_the_jobs_that_the_alerts_speak_of() -> None:

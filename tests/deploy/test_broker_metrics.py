@@ -16,7 +16,8 @@ from penstock.drill.servers.rabbitmq import native_rabbitmq, native_rabbitmq4
 from penstock.drill.servers.wait import wait_until
 from penstock.embedded.ports import free_ports
 from support import broker
-from support.prometheus import ROOT, RULES
+from support.checkout import ROOT
+from support.prometheus import RULES
 from support.tools import absent
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[NativeServer]:
     try:
         server: NativeServer = request.param()
     except Unavailable as reason:
-        absent(str(reason))
+        absent(reason)
     with running(server) as found:
         yield found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +13,12 @@ from penstock.drill.installation import INHERITED, Installation
 from penstock.drill.servers.container import engine_answers
 from penstock.drill.servers.wait import wait_until
 from support import compose
+from support.checkout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
 #: Not the name of the user's own.
 PROJECT = "penstock-drill"
 NAME = "discogs-table"
@@ -50,7 +50,7 @@ def run(*words: str, seconds: float = 120) -> str:
     environment = {name: os.environ[name] for name in (*INHERITED, "DOCKER_HOST") if name in os.environ}
     done = subprocess.run(
         words,
-        cwd=CHECKOUT,
+        cwd=ROOT,
         env={**environment, "COMPOSE_PROJECT_NAME": PROJECT},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.drill.installation import Installation
 from penstock.drill.servers.wait import wait_until
 from support import broker, stores
-from support.prometheus import ROOT
+from support.checkout import ROOT
 from support.tools import tool
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from integration.discogs_counts import Graph, graph_of
+from integration.discogs_counts import TABLES, Graph, demo_result, graph_of
 from penstock.discovery import load_demo
 from penstock.drill.installation import Installation
 from penstock.drill.servers.wait import wait_until
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.drill.installation import Process
-
-TABLES = {"Artist": "artists", "Label": "labels", "Master": "masters", "Release": "releases"}
 
 
 @pytest.fixture
@@ -56,19 +54,6 @@ def running(penstock: Installation) -> Iterator[Process]:
     """A demo that has just been started."""
     with penstock.start("demo") as process:
         yield process
-
-
-def expected(folder: Path) -> dict[str, Any]:
-    """The result but for its seconds, counted from the XML past all of Penstock."""
-    wanted = graph_of(folder)
-    records = Counter(label for label, _ in wanted.records)
-    return {
-        "published": {label.lower(): count for label, count in records.items()},
-        "rows": {TABLES[label]: count for label, count in records.items()},
-        "nodes": wanted.node_counts(),
-        "edges": wanted.edge_counts(),
-        "dead_letters": 0,
-    }
 
 
 def result_of(output: str) -> dict[str, Any]:
@@ -116,7 +101,7 @@ def wait_for(process: Process, text: str) -> None:
 
 async def test_the_sample_kept_and_looked_at_and_then_another_demo(penstock: Installation, data: Path) -> None:
     sample = load_demo("discogs").sample
-    wanted = expected(sample)
+    wanted = demo_result(sample)
     count = sum(wanted["published"].values())
 
     kept = penstock.penstock("demo", "--keep")
@@ -168,7 +153,7 @@ def test_records_of_ones_own(penstock: Installation, sample_data: Path, data: Pa
     done = penstock.penstock("demo", "--input", sample_data / "discogs")
     assert done.returncode == 0, done.stdout + done.stderr
     result = result_of(done.stdout)
-    assert result == expected(sample_data / "discogs")
+    assert result == demo_result(sample_data / "discogs")
     # What ../shared/data/README.md says.
     assert sum(result["rows"].values()) == 1600
     assert sum(result["nodes"].values()) == 3856

@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from integration.discogs_counts import demo_result
+from penstock.discovery import load_demo
+from penstock.drill.servers import Unavailable
 from penstock.drill.servers.wait import wait_until
 from penstock.embedded.ports import free_ports
 from support import pages, stores
 from support.pages import shell
+from support.stand_ins import stand_in
+from support.tools import absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +72,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_blocks_are_the_ones_tested_here() -> None:
     languages = re.findall(r"^```(\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert sorted(languages) == sorted(["console"] * 4 + ["python"] * 2 + ["sh"] * 2 + ["yaml", "text", "toml"])
+    assert sorted(languages) == sorted(["console"] * 7 + ["python"] * 2 + ["sh"] * 2 + ["yaml", "text", "toml"])
 
 
 async def test_the_two_commands_and_the_stack(checkout: Path, environment: Mapping[str, str]) -> None:
@@ -162,6 +167,47 @@ def published(folder: Path, environment: Mapping[str, str], activate: str) -> st
     program = f"import asyncio\n{block('python', 'import Publisher')}\nasyncio.run(publish_order())\n"
     (folder / "publish_order.py").write_text(program)
     return shell(f"{activate}\npython publish_order.py", folder, environment)
+
+
+async def test_what_pip_installs_writes(
+    tmp_path: Path, environment: Mapping[str, str], broker_url: str, postgres_url: str, neo4j_url: str
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    make, install, check, run = block("console", "penstock run discogs-table").splitlines()
+    [port] = free_ports(1)
+    there = {
+        **environment,
+        "RABBITMQ_URL": broker_url,
+        "POSTGRES_URL": postgres_url,
+        "NEO4J_URL": neo4j_url,
+        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+        "PENSTOCK_HTTP__PORT": str(port),
+    }
+    shell(f"{make}\n{install.replace('/path/to/this/checkout', str(ROOT))}\n{check}", empty, there)
+    sample = load_demo("discogs").sample
+    activate = make.partition("&&")[2]
+    shell(f"{activate}\npenstock publish discogs {sample}", empty, there)
+    wanted = demo_result(sample)["rows"]
+    with running(f"{activate}\nexec {run}", empty, there):
+        wait_until(lambda: ready(port) and written(port) == sum(wanted.values()), 60, "all are settled")
+    assert await stores.discogs_rows(postgres_url) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("docker", r"docker compose .*\bup\b"), ("kubectl", r"kubectl apply .*(-f|-k)")]
+)
+def test_what_is_brought_up_and_applied_is_rendered_and_valid(
+    name: str, call: str, checkout: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    script = block("console", {"docker": "make up", "kubectl": "kubectl apply"}[name])
+    there = {**environment, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
+    try:
+        there = stand_in(name, tmp_path / "stand-in", there)
+    except Unavailable as reason:
+        absent(reason)
+    shell(script, checkout, there)
+    assert re.search(call, (tmp_path / "stand-in" / "calls").read_text())
 
 
 @contextmanager

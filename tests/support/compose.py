@@ -5,27 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from penstock.drill.servers import Unavailable
+from support.checkout import ROOT
 
-FOLDER = Path(__file__).parents[2] / "compose"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER = ROOT / "compose"
 FILE = FOLDER / "compose.yaml"
 
 
 def find_compose() -> list[str]:
     """The command: the plugin of today, else the program of before. Raises Unavailable."""
-    plugin = ["docker", "compose"]
-    if (
-        shutil.which("docker")
-        and subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0
-    ):
-        return plugin
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
+    if found := shutil.which("docker"):
+        plugin = [found, "compose"]
+        if subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode == 0:
+            return plugin
+    if found := shutil.which("docker-compose"):
+        return [found]
     raise Unavailable("neither `docker compose` nor docker-compose is installed: run `make servers`")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,12 +13,12 @@ from penstock.drill.servers.daemon import Daemon
 from penstock.drill.servers.folder import Folder
 from penstock.drill.servers.wait import wait_until
 from penstock.embedded.ports import free_ports
+from support.checkout import ROOT
 from support.tools import tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 RULES = ROOT / "framework" / "penstock" / "deploy" / "alerts.yml"
 #: Scraped and evaluated as often as a short outage needs.
 CONFIGURATION = """

@@ -1,31 +1,34 @@
-"""The tools that deployment files are held against: found, or the test says what is missing."""
+"""What manifests of Kubernetes and rules of Prometheus are held against. `make servers` installs it."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+from penstock.drill.servers import Unavailable
+from penstock.drill.servers.debian import cache
+from support.tools import absent, tool
 
-CACHE = Path(os.environ.get("PENSTOCK_CACHE") or Path.home() / ".cache" / "penstock")
-TOOLS = CACHE / "tools"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def kubeconform(manifests: str) -> subprocess.CompletedProcess[str]:
     """Hold YAML against the strict schemas of Kubernetes, KEDA and Prometheus's operator. 0: all of it is valid."""
-    schemas = sorted(TOOLS.glob("schemas-*"))
-    if not schemas:
-        _absent(f"the schemas of Kubernetes are not in {TOOLS}")
-    location = f"{schemas[-1]}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
-    return _run([_tool("kubeconform"), "-strict", "-summary", "-schema-location", location], manifests)
+    try:
+        command = find_kubeconform()
+    except Unavailable as reason:
+        absent(reason)
+    return _run(command, manifests)
 
 
 def kustomize(folder: Path) -> str:
     """What an overlay comes to."""
-    own = TOOLS / "kustomize"
-    command = [str(own), "build"] if own.exists() else [_tool("kubectl"), "kustomize"]
+    try:
+        command = find_kustomize()
+    except Unavailable as reason:
+        absent(reason)
     result = _run([*command, str(folder)])
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -33,18 +36,27 @@ def kustomize(folder: Path) -> str:
 
 def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run Prometheus's tool."""
-    return _run([_tool("promtool"), *map(str, words)])
+    return _run([tool("promtool", "prometheus"), *map(str, words)])
 
 
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=f"{TOOLS}{os.pathsep}{os.environ.get('PATH', '')}")
-    return found or _absent(f"{name} is absent")
+def find_kubeconform() -> list[str]:
+    """The command that takes YAML on its standard input. Raises Unavailable."""
+    tools = cache() / "tools"
+    schemas = sorted(tools.glob("schemas-*"))
+    if not schemas or not (tools / "kubeconform").exists():
+        raise Unavailable(f"kubeconform and its schemas are not in {tools}: run `make servers`")
+    location = f"{schemas[-1]}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
+    return [str(tools / "kubeconform"), "-strict", "-summary", "-schema-location", location]
 
 
-def _absent(problem: str) -> str:
-    if os.environ.get("PENSTOCK_REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{problem} (PENSTOCK_REQUIRE_SERVICES=1 makes this a failure)", pytrace=False)
-    pytest.skip(f"{problem}: run make servers")
+def find_kustomize() -> list[str]:
+    """The command that takes an overlay's folder: our own, else kubectl's. Raises Unavailable."""
+    own = cache() / "tools" / "kustomize"
+    if own.exists():
+        return [str(own), "build"]
+    if found := shutil.which("kubectl"):
+        return [found, "kustomize"]
+    raise Unavailable("neither kustomize nor kubectl is installed: run `make servers`")
 
 
 def _run(command: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
