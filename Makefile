@@ -76,7 +76,7 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 lock: $(UV) ## bring uv.lock up to date with pyproject.toml
 	$(UV) lock --python $(PYTHON) --default-index https://pypi.org/simple
 
-servers: ## install RabbitMQ, PostgreSQL, PgBouncer, Java, Maven and Prometheus for the tests (Debian or Ubuntu, as root)
+servers: ## install RabbitMQ, PostgreSQL, PgBouncer, Java, Maven, Prometheus and kubeconform for the tests (Debian or Ubuntu, as root)
 	.ci/install-servers
 	.ci/install-validators
 

@@ -3,5 +3,7 @@ SET synchronous_commit = local;
 \set penstock `cat /run/secrets/postgres-penstock`
 \set replication `cat /run/secrets/postgres-replication`
 CREATE ROLE penstock LOGIN PASSWORD :'penstock';
+-- It tells how far the standby is behind.
+GRANT pg_read_all_stats TO penstock;
 CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replication';
 CREATE DATABASE penstock OWNER penstock;

@@ -134,6 +134,13 @@ def test_what_is_mounted_is_there(by_profiles: Mapping[str, dict[str, Any]]) -> 
     assert len(mounted) >= 7
 
 
+def test_prometheus_asks_each_worker_at_its_port() -> None:
+    configuration = yaml.safe_load((compose.FOLDER / "prometheus" / "prometheus.yml").read_text())
+    [job] = [one for one in configuration["scrape_configs"] if one["job_name"] == "penstock"]
+    [targets] = [one["targets"] for one in job["static_configs"]]
+    assert sorted(targets) == sorted(f"{name}:{load_worker(name).port}" for name in WORKERS)
+
+
 def test_failover_is_set_with_its_profile_alone(by_profiles: Mapping[str, dict[str, Any]]) -> None:
     for profiles, wanted in STARTED.items():
         if "postgres" not in wanted:

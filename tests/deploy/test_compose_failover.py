@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "discogs-table"
 RECORDS = 1_000
+LAG_IS_SEEN = "SELECT application_name FROM pg_stat_replication WHERE replay_lsn IS NOT NULL"
 FOLLOWS = "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'"
 
 
@@ -69,6 +70,7 @@ async def test_the_worker_goes_over_to_the_standby_once_it_is_promoted(
         await stores.ask(own_postgres.url, "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
         await stores.ask(own_postgres.url, "SELECT pg_reload_conf()")
         await follows(own_postgres)
+        assert await stores.ask(as_worker(own_postgres, files), LAG_IS_SEEN) == [["standby"]]
         await asyncio.to_thread(pgbouncer.start)
         settings = worker_settings(files, pgbouncer, tmp_path)
         installation = Installation({"RABBITMQ_URL": broker_url, **settings})
@@ -93,6 +95,11 @@ async def test_the_worker_goes_over_to_the_standby_once_it_is_promoted(
         standby.daemon.kill()
         own_postgres.start()
         forget_standby(own_postgres)
+
+
+def as_worker(server: Server, files: Files) -> str:
+    """The address of a server with the login of compose's worker."""
+    return f"postgresql://penstock:{files.secret('postgres-penstock')}@127.0.0.1:{server.address.port}/penstock"
 
 
 async def follows(primary: Server) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from penstock.deploy import pod
 from penstock.drill.installation import Installation
 from penstock.drill.servers import Unavailable
 from penstock.drill.servers.container import engine_answers
@@ -23,7 +25,7 @@ from penstock.settings import Limits
 from support import broker, image, stores
 from support.checkout import ROOT
 from support.container import SECRETS, Setting
-from support.dockerfile import Run, read
+from support.dockerfile import Run, Say, read
 from support.tools import absent
 
 if TYPE_CHECKING:
@@ -72,6 +74,17 @@ def test_its_versions_are_those_of_the_project() -> None:
     assert f'image.licenses="{project["license"]}"' in text
     assert f"uv=={locked['uv']['version']} " in text
     assert f"image: penstock:{project['version']}\n" in (ROOT / "compose" / "compose.yaml").read_text()
+
+
+def test_kubernetes_is_told_of_its_user_and_builds_upon_its_entrypoint() -> None:
+    said = {one.what: one.words for one in read(DOCKERFILE) if isinstance(one, Say)}
+    assert said["USER"] == (f"{pod.USER}:{pod.USER}",)
+    # Its pods give arguments and no command.
+    assert said["ENTRYPOINT"] == ("tini", "--", "penstock")
+    base = (ROOT / "k8s" / "base" / f"{NAME}.yaml").read_text()
+    [workload] = [one["spec"] for one in yaml.safe_load_all(base) if one["kind"] == "Deployment"]
+    [container] = workload["template"]["spec"]["containers"]
+    assert (container["args"], "command" in container) == (["run", NAME], False)
 
 
 def test_an_instruction_that_is_not_run_here_is_an_error(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from support import pages, stores
 from support.pages import shell
 from support.stand_ins import stand_in
 from support.tools import absent
+from support.validators import kubeconform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -194,20 +195,32 @@ async def test_what_pip_installs_writes(
     assert await stores.discogs_rows(postgres_url) == wanted
 
 
-@pytest.mark.parametrize(
-    ("name", "call"), [("docker", r"docker compose .*\bup\b"), ("kubectl", r"kubectl apply .*(-f|-k)")]
-)
-def test_what_is_brought_up_and_applied_is_rendered_and_valid(
-    name: str, call: str, checkout: Path, environment: Mapping[str, str], tmp_path: Path
+def test_what_docker_brings_up_is_rendered_and_valid(
+    checkout: Path, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
-    script = block("console", {"docker": "make up", "kubectl": "kubectl apply"}[name])
-    there = {**environment, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
+    there, calls = standing_in("docker", environment, tmp_path)
+    shell(block("console", "make up"), checkout, there)
+    assert re.search(r"docker compose .*\bup\b", calls.read_text())
+
+
+def test_what_kubernetes_is_given_is_rendered_and_valid(
+    checkout: Path, environment: Mapping[str, str], outside_python: str, tmp_path: Path
+) -> None:
+    # Where the shop's own package is installed.
+    path = f"{Path(outside_python).parent}:{environment['PATH']}"
+    there, calls = standing_in("kubectl", {**environment, "PATH": path}, tmp_path)
+    shell(block("console", "kubectl apply"), checkout, there)
+    assert "kubectl apply -k k8s/development" in calls.read_text()
+    result = kubeconform((checkout / "shop-orders.yaml").read_text())
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def standing_in(name: str, environment: Mapping[str, str], folder: Path) -> tuple[dict[str, str], Path]:
+    """A shell's environment with a stand-in for a command, and the file with its calls."""
     try:
-        there = stand_in(name, tmp_path / "stand-in", there)
+        return stand_in(name, folder / "stand-in", environment), folder / "stand-in" / "calls"
     except Unavailable as reason:
         absent(reason)
-    shell(script, checkout, there)
-    assert re.search(call, (tmp_path / "stand-in" / "calls").read_text())
 
 
 @contextmanager
