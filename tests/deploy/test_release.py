@@ -56,7 +56,8 @@ def test_it_ends_with_files_sums_and_what_publishing_takes(release: tuple[Path, 
         "penstock-0.1.0.cdx.json",
         "SHA256SUMS",
     }
-    sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    lines = [line.split() for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    sums = {name: digest for digest, name in lines}
     assert sums == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names - {"SHA256SUMS"}}
     assert "Nothing was uploaded" in told
     assert "The project called penstock on PyPI is not this one" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,14 @@ def find_compose() -> list[str]:
 def rendered(variables: Path) -> dict[str, Any]:
     """What compose.yaml means with the variables of a file, the profiles among them, as `config` prints it."""
     meant: dict[str, Any] = yaml.safe_load(compose("--env-file", variables, "--file", FILE, "config"))
-    return meant
+    [chosen] = re.findall(r"^COMPOSE_PROFILES=(.*)$", variables.read_text(), re.MULTILINE)
+    # The program of before starts what the plugin does, and prints all there is.
+    started = {
+        name: service
+        for name, service in meant["services"].items()
+        if not {*service.get("profiles", ())}.isdisjoint(chosen.split(","))
+    }
+    return {**meant, "services": started}
 
 
 def compose(*words: str | Path, seconds: float = 60) -> str:

@@ -61,7 +61,7 @@ def make_roles(primary: Server, made: Files) -> None:
     """Run roles.sql, as the image of PostgreSQL does while it makes the data folder."""
     place = primary.address
     psql = [
-        find_programs() / "psql",
+        str(find_programs() / "psql"),
         "--no-psqlrc",
         "--set=ON_ERROR_STOP=1",
         f"--file={made.put('roles', made.text('postgres/roles.sql'))}",
