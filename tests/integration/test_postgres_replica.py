@@ -13,20 +13,26 @@ import pytest
 
 from penstock.drill.servers.postgres_standby import promote
 from penstock.errors import SinkUnavailable
-from penstock.outcome import WRITTEN
+from penstock.outcome import DUPLICATE, WRITTEN
 from penstock.sink import Endpoint, ReplicaState, Replicated
 from penstock.stores import postgres_replica
-from penstock.testing import make_batch
+from penstock.testing import make_batch, make_record
+from penstock_workers.table.row import TableRow
+from support import stores
 from support.server_settings import set_to
-from support.tables import ARTISTS, Connection, Database, artist
-from support.wait import until
+from support.tables import ARTISTS, PLAYS, Connection, Database, artist
+from support.wait import INTERVAL, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from penstock.drill.servers import Server
     from penstock.drill.servers.native import NativeServer
+    from penstock.outcome import Outcome
+    from penstock.record import Record
+    from penstock.worker import Mode
     from penstock_workers.table.sink import TableSink
+    from penstock_workers.table.table import Table
 
 
 @pytest.fixture
@@ -61,6 +67,20 @@ async def asking(url: str) -> AsyncIterator[TableSink]:
         yield sink
     finally:
         await sink.close()
+
+
+def play(name: str) -> Record:
+    return make_record(TableRow("plays", {"data": "{}"}), name)
+
+
+async def waiting_for_standby(server: Server, write: asyncio.Task[Sequence[Outcome]]) -> list[int]:
+    """The process of the server whose commit waits for the standby; none if the write is over before one does."""
+    async with asyncio.timeout(20):
+        while not write.done():
+            if found := await stores.ask(server.url, "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"):
+                return [row[0] for row in found]
+            await asyncio.sleep(INTERVAL)
+    return []
 
 
 async def state_of(url: str) -> ReplicaState:
@@ -112,6 +132,31 @@ async def test_what_was_written_before_the_primary_was_killed_is_in_the_promoted
     await promoted.close()
     assert len(written) >= 500
     assert set(written) <= found
+
+
+@pytest.mark.parametrize(
+    ("table", "mode", "record"), [(ARTISTS, "upsert", artist), (ARTISTS, "update", artist), (PLAYS, "append", play)]
+)
+async def test_a_duplicate_waits_for_the_standby_as_what_is_written_does(
+    own_postgres: Server, own_standby: NativeServer, table: Table, mode: Mode, record: Callable[[str], Record]
+) -> None:
+    await stores.ask(own_postgres.url, "DROP TABLE IF EXISTS artists, plays, penstock_ledger")
+    batch = make_batch(*(record(str(n)) for n in range(5)))
+    async with Database(own_postgres.url, None).open(table, mode=mode) as sink:
+        await asyncio.to_thread(own_standby.kill)
+        first = asyncio.create_task(sink.write(batch))
+        [backend] = await waiting_for_standby(own_postgres, first)
+        # Its commit is on the primary's disk and not on the standby's; nobody was told that it is done.
+        await stores.ask(own_postgres.url, "SELECT pg_terminate_backend($1)", backend)
+        with pytest.raises(SinkUnavailable):
+            await first
+        again = asyncio.create_task(sink.write(batch))
+        assert await waiting_for_standby(own_postgres, again), "acknowledged, and the standby does not have it"
+        await asyncio.to_thread(own_standby.start)
+        assert await again == [DUPLICATE] * 5
+    await asyncio.to_thread(own_postgres.kill)
+    await asyncio.to_thread(promote, own_standby)
+    assert await stores.rows(own_standby.url, table.name) == 5
 
 
 async def test_how_far_a_standby_is_behind_is_told_while_it_follows_and_while_it_is_frozen(

@@ -213,4 +213,7 @@ class TableSink:
         written = sorted(first[row[0]] for row in found)
         for step in steps(records, written, self._tables, self._worker.mode):
             await connection.execute(append(step.table), *step.arrays(records))
+        if not written:
+            # The standby may lack what the ledger holds. (An upsert locks each duplicate's row, which is WAL enough.)
+            await connection.execute(template("wait_for_standby"))
         return set(written)
