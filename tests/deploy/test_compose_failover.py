@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from penstock.discovery import load_worker
 from penstock.drill.installation import Installation
 from penstock.drill.servers.postgres_standby import forget_standby
 from penstock.drill.servers.wait import wait_until
+from penstock.settings import Settings
+from penstock.topology import topology_of
 from support import broker, compose_postgres, stores
 from support.wait import INTERVAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from penstock.drill.installation import Process
     from penstock.drill.servers import Server
     from support.compose_postgres import Files
 
 NAME = "discogs-table"
 RECORDS = 1_000
+#: The id 0 names nothing: such a record is dead-lettered.
+FIRST = 1
 LAG_IS_SEEN = "SELECT application_name FROM pg_stat_replication WHERE replay_lsn IS NOT NULL"
 FOLLOWS = "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'"
 
@@ -76,20 +82,20 @@ async def test_the_worker_goes_over_to_the_standby_once_it_is_promoted(
         installation = Installation({"RABBITMQ_URL": broker_url, **settings})
         with installation.start("run", NAME) as worker:
             await asyncio.to_thread(worker.wait_ready)
-            await broker.publish(broker_url, "discogs", artists(0))
-            await eventually(lambda: worker.metric("penstock_outcomes_total") >= RECORDS, "the first half is written")
+            await broker.publish(broker_url, "discogs", artists(FIRST))
+            await settled(worker, RECORDS)
             await asyncio.to_thread(own_postgres.kill)
-            await broker.publish(broker_url, "discogs", artists(RECORDS))
+            await broker.publish(broker_url, "discogs", artists(FIRST + RECORDS))
             await asyncio.to_thread(worker.wait_for, "paused")
             await asyncio.to_thread(compose_postgres.promote, standby)
-            await eventually(lambda: worker.metric("penstock_outcomes_total") >= 2 * RECORDS, "the rest is written")
+            await settled(worker, 2 * RECORDS)
             assert await asyncio.to_thread(worker.stop) == 0
-        assert await stores.rows(standby.url, "artists") == 2 * RECORDS
-        assert await broker.depth(broker_url, NAME) == await broker.depth(broker_url, f"{NAME}.dlq") == 0
+        assert await left(broker_url) == {}
+        assert await ids(standby) == [*range(FIRST, FIRST + 2 * RECORDS)]
         # Started again it is not copied again: it is a primary now.
         await asyncio.to_thread(standby.stop)
         await asyncio.to_thread(standby.start)
-        assert await stores.rows(standby.url, "artists") == 2 * RECORDS
+        assert await ids(standby) == [*range(FIRST, FIRST + 2 * RECORDS)]
     finally:
         pgbouncer.daemon.kill()
         standby.daemon.kill()
@@ -109,5 +115,21 @@ async def follows(primary: Server) -> None:
             await asyncio.sleep(INTERVAL)
 
 
-async def eventually(condition: Callable[[], bool], what: str) -> None:
-    await asyncio.to_thread(wait_until, condition, 60, what)
+async def settled(worker: Process, count: int) -> None:
+    """Return once so many messages are settled and none is held: all of them were taken by the sink."""
+    done = "penstock_settled_messages_total"
+    await asyncio.to_thread(wait_until, lambda: worker.metric(done) >= count, 60, f"{count} messages are settled")
+    await asyncio.to_thread(wait_until, lambda: worker.metric("penstock_held_messages") == 0, 60, "none is held")
+    assert worker.metric(done, settlement="ack") == count, "the others are dead letters, or were settled twice"
+
+
+async def left(url: str) -> dict[str, int]:
+    """The queues of the worker that hold messages: its own, DLQ, notes on suspects, retry queues."""
+    topology = topology_of(load_worker(NAME), Settings())
+    found = {queue.name: await broker.depth(url, queue.name) for queue in (topology.queue, *topology.others)}
+    return {name: depth for name, depth in found.items() if depth}
+
+
+async def ids(server: Server) -> list[int]:
+    """The ids of all artists, in order."""
+    return sorted(int(row[0]) for row in await stores.ask(server.url, "SELECT data_id FROM artists"))
