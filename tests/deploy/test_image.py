@@ -59,7 +59,7 @@ def setting(built: Image, broker_url: str, postgres_url: str, tmp_path: Path) ->
     secrets, volume = tmp_path / "secrets", tmp_path / "volume"
     for folder in (secrets, volume):
         folder.mkdir()
-    environment = {"PENSTOCK_SPILL__PATH": "/var/lib/penstock/spill", "PENSTOCK_BATCH__COUNT": "50"}
+    environment = {"PENSTOCK_SPILL__PATH": advised_spill(), "PENSTOCK_BATCH__COUNT": "50"}
     for variable, url in (("RABBITMQ_URL", broker_url), ("POSTGRES_URL", postgres_url)):
         (secrets / variable).write_text(f"{url}\n")
         environment[f"{variable}_FILE"] = f"{SECRETS}/{variable}"
@@ -150,7 +150,7 @@ def test_a_worker_is_confined_and_its_health_is_seen(setting: Setting) -> None:
         assert container.execute("touch", "/var/lib/penstock/new", "/tmp/new").returncode == 0  # noqa: S108 the container's
         assert container.stop(Limits().drain_seconds) == 0, container.output()
     assert (setting.volume / "new").exists()
-    assert list((setting.volume / "spill").iterdir())
+    assert list(setting.volume.glob(f"{NAME}.*.sqlite"))
 
 
 def test_sigterm_ends_it_before_the_worker_has_begun(setting: Setting) -> None:
@@ -176,10 +176,17 @@ def test_without_words_it_says_what_it_takes(setting: Setting) -> None:
         assert "penstock run discogs-table" in container.output()
 
 
+def advised_spill() -> str:
+    """Where compose.yaml advises to have the spill: it must be there in a volume that is new."""
+    [path] = re.findall(r"# PENSTOCK_SPILL__PATH: (\S+)", (ROOT / "compose" / "compose.yaml").read_text())
+    assert isinstance(path, str)
+    return path
+
+
 def publish(broker_url: str, folder: Path) -> None:
-    """Records for the worker, in its queue."""
+    """Records for the worker, in its queue. Their ids begin at 1: 0 names nothing."""
     records = folder / "artists.jsonl"
-    artists = ({"type": "artist", "id": str(number), "name": f"artist {number}"} for number in range(RECORDS))
+    artists = ({"type": "artist", "id": str(number), "name": f"artist {number}"} for number in range(1, RECORDS + 1))
     records.write_text("".join(f"{json.dumps(artist)}\n" for artist in artists))
     words = ("publish", "jsonl", records, "--exchange", "discogs", "--routing-key", "artist")
     Installation({"RABBITMQ_URL": broker_url}).done(*words)
