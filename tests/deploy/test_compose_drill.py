@@ -78,9 +78,10 @@ def queues() -> dict[str, int]:
     return {queue["name"]: queue["messages"] for queue in json.loads(docker("exec", "-T", "rabbitmq", *words))}
 
 
-def publish(first: int, folder: Path) -> None:
-    records = folder / f"artists-{first}.jsonl"
-    artists = ({"type": "artist", "id": str(n), "name": f"artist {n}"} for n in range(first, first + RECORDS))
+def publish(before: int, folder: Path) -> None:
+    """So many records, after those that were published before: their ids begin at 1."""
+    records = folder / f"artists-{before}.jsonl"
+    artists = ({"type": "artist", "id": str(n), "name": f"artist {n}"} for n in range(before + 1, before + RECORDS + 1))
     records.write_text("".join(f"{json.dumps(artist)}\n" for artist in artists))
     password = compose.FOLDER / ".secrets" / "rabbitmq-password"
     settings = {"RABBITMQ_USERNAME": "penstock", "RABBITMQ_PASSWORD_FILE": str(password)}

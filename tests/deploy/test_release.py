@@ -85,6 +85,14 @@ def test_the_source_distribution_holds_what_it_takes_to_test_it(release: tuple[P
     assert held >= set(tracked("framework", "workers", "tests", "compose", ".ci", ".github", "Makefile", "uv.lock"))
 
 
+def without(lost: str, record: bytes) -> bytes:
+    """A RECORD as it is where a file was not packed: the check goes by it, not by the archive."""
+    lines = record.decode().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(f"{lost},")]
+    assert len(kept) == len(lines) - 1
+    return "".join(kept).encode()
+
+
 @pytest.mark.parametrize("lost", ["penstock_workers/table/upsert.sql", "penstock/cli/run.py"])
 def test_a_file_that_is_missing_in_the_wheel_is_seen(wheel: Path, tmp_path: Path, lost: str) -> None:
     done(BIN / "check-wheel-contents", wheel)
@@ -93,7 +101,7 @@ def test_a_file_that_is_missing_in_the_wheel_is_seen(wheel: Path, tmp_path: Path
         assert lost in whole.namelist()
         for name in whole.namelist():
             if name != lost:
-                made.writestr(name, whole.read(name))
+                made.writestr(name, without(lost, whole.read(name)) if name.endswith("/RECORD") else whole.read(name))
     result = run(BIN / "check-wheel-contents", short)
     assert result.returncode != 0
     assert Path(lost).name in result.stdout

@@ -126,9 +126,13 @@ class Process:
         return self.last_event(event)
 
     def get(self, path: str) -> httpx.Response:
-        """Ask its HTTP server."""
+        """Ask its HTTP server. An httpx.TransportError has the process's output as a note: it may tell of its end."""
         port = self.wait_for("worker_started")["port"]
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10, verify=tls.CONTEXT)
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10, verify=tls.CONTEXT)
+        except httpx.TransportError as error:
+            error.add_note(self.output())
+            raise
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels; 0 where there is none."""
