@@ -72,6 +72,7 @@ async def test_no_more_is_held_in_an_outage_longer_than_a_silent_connection_live
         held = worker.process.link.held
         await asyncio.sleep(SILENCE)
         assert worker.process.link.held == held
+        assert worker.metric("penstock_paused", reason="memory") == 1
         worker.sink.outage = None
         await worker.settled(MESSAGES)
         assert worker.sink.ids == list(range(MESSAGES))
