@@ -83,16 +83,18 @@ async def test_a_connection_closed_under_a_batch_leads_to_duplicates_and_no_seco
         await worker.publish(range(25))
         await worker.until(lambda: worker.process.link.held == 25, "all are held")
         await worker.until(lambda: worker.sink.entered == 1, "the first batch is with the sink")
+        # On an idle queue it is what came in one read.
+        first = len(worker.process.consumer.held)
         assert worker.metric("penstock_held_messages") == 25
         assert worker.metric("penstock_held_bytes") == sum(len(b'{"id": %d}' % number) for number in range(25))
         await asyncio.to_thread(management.close_connection, CONSUMING)
         await worker.consuming(generation=2)
         await worker.until(lambda: worker.process.link.held == 25, "all are delivered again")
         worker.sink.let()
-        await worker.settled(35)
-        assert worker.metric("penstock_stale_settlements_total") == 10
+        await worker.settled(25 + first)
+        assert worker.metric("penstock_stale_settlements_total") == first
         assert worker.metric("penstock_outcomes_total", outcome="written") == 25
-        assert worker.metric("penstock_outcomes_total", outcome="duplicate") == 10
+        assert worker.metric("penstock_outcomes_total", outcome="duplicate") == first
         assert worker.metric("penstock_settled_messages_total", settlement="ack") == 25
         assert worker.metric("penstock_received_messages_total") == 50
         assert worker.metric("penstock_held_messages") == 0
