@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +15,16 @@ from support import broker
 from support.notes import quick, running
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractAsyncContextManager
+
     from penstock.drill.servers import Server
     from penstock.drill.servers.management import Management
     from penstock.settings import Settings
     from support.notes import Running
+
+    #: Takes what `large` takes beside the address.
+    Throttled = Callable[..., AbstractAsyncContextManager[Running]]
 
 MESSAGES = 60
 BODY = 1_000_000
@@ -51,24 +58,35 @@ def held_bytes(worker: Running) -> float:
     return worker.metric("penstock_held_bytes")
 
 
-async def throttled(worker: Running, management: Management, virtual_host: str) -> None:
-    """The broker has sent all there is, as it sees it; no more is held than may be."""
-    await worker.until(lambda: worker.process.link.throttled, "nothing is read any more")
-    await asyncio.to_thread(wait_sent, management, virtual_host)
-    assert LIMIT < held_bytes(worker) <= LIMIT + SLACK
+@pytest.fixture
+def throttled(broker_url: str, virtual_host: str, management: Management) -> Throttled:
+    """Starts a worker of which the broker has sent all there is, as it sees it, and that holds no more than it may."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncGenerator[Running]:
+        async with running(broker_url, large(broker_url, **changes)) as worker:
+            worker.sink.hold()
+            await publish_all(broker_url)
+            await worker.until(lambda: worker.process.link.throttled, "nothing is read any more")
+            await asyncio.to_thread(wait_sent, management, virtual_host)
+            assert LIMIT < held_bytes(worker) <= LIMIT + SLACK
+            yield worker
+
+    return start
+
+
+async def begin_outage(worker: Running) -> None:
+    worker.sink.outage = SinkUnavailable("away")
+    worker.sink.let()
+    await worker.until(lambda: worker.process.link.paused_for == {"sink"}, "it pauses")
 
 
 @pytest.mark.parametrize("fast_receive", [True, False])
 async def test_no_more_is_held_in_an_outage_longer_than_a_silent_connection_lives(
-    broker_url: str, virtual_host: str, management: Management, *, fast_receive: bool
+    broker_url: str, throttled: Throttled, *, fast_receive: bool
 ) -> None:
-    async with running(broker_url, large(broker_url, fast_receive=fast_receive)) as worker:
-        worker.sink.hold()
-        await publish_all(broker_url)
-        await throttled(worker, management, virtual_host)
-        worker.sink.outage = SinkUnavailable("away")
-        worker.sink.let()
-        await worker.until(lambda: worker.process.link.paused_for == {"sink"}, "it pauses")
+    async with throttled(fast_receive=fast_receive) as worker:
+        await begin_outage(worker)
         held = worker.process.link.held
         await asyncio.sleep(SILENCE)
         assert worker.process.link.held == held
@@ -83,12 +101,9 @@ async def test_no_more_is_held_in_an_outage_longer_than_a_silent_connection_live
 
 
 async def test_a_stop_writes_what_is_held_and_leaves_the_rest_to_the_broker(
-    broker_url: str, virtual_host: str, management: Management
+    broker_url: str, throttled: Throttled
 ) -> None:
-    async with running(broker_url, large(broker_url)) as worker:
-        worker.sink.hold()
-        await publish_all(broker_url)
-        await throttled(worker, management, virtual_host)
+    async with throttled() as worker:
         stopping = asyncio.create_task(worker.stop())
         await worker.until(lambda: "stopping" in worker.process.link.paused_for, "it drains")
         worker.sink.let()
@@ -99,13 +114,8 @@ async def test_a_stop_writes_what_is_held_and_leaves_the_rest_to_the_broker(
     assert await broker.depth(broker_url, "notes") == MESSAGES - len(written)
 
 
-async def test_what_is_held_too_long_goes_back_with_what_was_never_read(
-    broker_url: str, virtual_host: str, management: Management
-) -> None:
-    async with running(broker_url, large(broker_url, hold_seconds=0.3)) as worker:
-        worker.sink.hold()
-        await publish_all(broker_url)
-        await throttled(worker, management, virtual_host)
+async def test_what_is_held_too_long_goes_back_with_what_was_never_read(broker_url: str, throttled: Throttled) -> None:
+    async with throttled(hold_seconds=0.3) as worker:
         worker.sink.outage = SinkUnavailable("away")
         worker.sink.let()
         await worker.until(lambda: worker.process.link.generation == 2, "it has given back")
@@ -116,13 +126,8 @@ async def test_what_is_held_too_long_goes_back_with_what_was_never_read(
     assert await broker.depth(broker_url, "notes") == 0
 
 
-async def test_new_settings_take_effect_once_it_reads_again(
-    broker_url: str, virtual_host: str, management: Management
-) -> None:
-    async with running(broker_url, large(broker_url)) as worker:
-        worker.sink.hold()
-        await publish_all(broker_url)
-        await throttled(worker, management, virtual_host)
+async def test_new_settings_take_effect_once_it_reads_again(broker_url: str, throttled: Throttled) -> None:
+    async with throttled() as worker:
         link = worker.process.link
         worker.process.reload(large(broker_url).model_copy(update={"queue": QueueSettings(prefetch=300)}))
         link.renew_consumer()
@@ -146,16 +151,9 @@ async def test_a_broker_that_stops_is_noticed_without_being_read(own_rabbitmq: S
         await worker.until(lambda: set(worker.sink.ids) == set(range(MESSAGES)), "all are written", 60)
 
 
-async def test_a_stop_in_an_outage_gives_everything_back(
-    broker_url: str, virtual_host: str, management: Management
-) -> None:
-    async with running(broker_url, large(broker_url)) as worker:
-        worker.sink.hold()
-        await publish_all(broker_url)
-        await throttled(worker, management, virtual_host)
-        worker.sink.outage = SinkUnavailable("away")
-        worker.sink.let()
-        await worker.until(lambda: worker.process.link.paused_for == {"sink"}, "it pauses")
+async def test_a_stop_in_an_outage_gives_everything_back(broker_url: str, throttled: Throttled) -> None:
+    async with throttled() as worker:
+        await begin_outage(worker)
         await worker.stop()
         await worker.process.close()
         assert not worker.process.link.throttled
