@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +11,6 @@ from penstock.drill.installation import INHERITED, Installation
 from penstock.drill.servers.container import engine_answers
 from penstock.drill.servers.wait import wait_until
 from support import compose
-from support.checkout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,19 +44,7 @@ def up() -> Iterator[None]:
 
 def run(*words: str, seconds: float = 120) -> str:
     """Run a command to a good end, for the drill's own project; its standard output."""
-    environment = {name: os.environ[name] for name in (*INHERITED, "DOCKER_HOST") if name in os.environ}
-    done = subprocess.run(
-        words,
-        cwd=ROOT,
-        env={**environment, "COMPOSE_PROJECT_NAME": PROJECT},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    return compose.run_well(words, (*INHERITED, "DOCKER_HOST"), seconds=seconds, COMPOSE_PROJECT_NAME=PROJECT)
 
 
 def docker(*words: str, seconds: float = 120) -> str:

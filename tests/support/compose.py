@@ -14,6 +14,7 @@ from penstock.drill.servers import Unavailable
 from support.checkout import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 FOLDER = ROOT / "compose"
@@ -46,9 +47,15 @@ def rendered(variables: Path) -> dict[str, Any]:
 
 def compose(*words: str | Path, seconds: float = 60) -> str:
     """Run it to a good end, with no variables of this shell's; its standard output."""
+    return run_well([*find_compose(), *words], ("PATH", "HOME", "DOCKER_HOST"), seconds=seconds)
+
+
+def run_well(words: Sequence[str | Path], inherited: Iterable[str], *, seconds: float, **more: str) -> str:
+    """Run a command to a good end, in the checkout, with these of the shell's variables and more; its output."""
     done = subprocess.run(
-        [*find_compose(), *words],
-        env={name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ},
+        words,
+        cwd=ROOT,
+        env={**{name: os.environ[name] for name in inherited if name in os.environ}, **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
