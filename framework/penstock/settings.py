@@ -148,7 +148,7 @@ class QueueSettings(Section):
 
     topology: Literal["declare", "check", "none"] = "declare"
     delivery_limit: int = Field(1000, ge=1)
-    prefetch: int = Field(1000, ge=1, le=65_535)
+    prefetch: int = Field(2000, ge=1, le=65_535)
     #: How often the worker may die while it tries a suspect alone, before that is a dead letter.
     max_deliveries: int = Field(5, ge=1)
     #: How often the consumer is looked after, in seconds.

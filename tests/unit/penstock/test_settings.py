@@ -359,7 +359,7 @@ def test_effective_settings_tell_their_origin_and_no_password(file: Write) -> No
     assert found["rabbitmq.tls"] == ("true", "RABBITMQ_TLS")
     assert found["neo4j.password"] == ("-", "default")
     assert found["http.port"] == ("-", "default")
-    assert found["queue.prefetch"] == ("1000", "default")
+    assert found["queue.prefetch"] == ("2000", "default")
 
 
 BACKUPS = "postgresql://u:geh%40eim@two/x  postgresql://u:zwei@three:5433/x"
