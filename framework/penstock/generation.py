@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from aiormq.abc import DeliveredMessage
     from aiormq.channel import Channel
 
-    from penstock.receive import Received, Receiver
+    from penstock.receive import Receiver
+    from penstock.splitter import Received
 
 
 class AckWindow:
