@@ -14,7 +14,7 @@ import structlog
 
 from penstock.batch import collapse
 from penstock.errors import BatchError
-from penstock.outcome import SUPERSEDED, Outcome, Poison, Transient
+from penstock.outcome import SUPERSEDED, Outcome, Poison, Refusal, Transient
 from penstock.retry import backoff
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from penstock.failover import Failover
     from penstock.fuse import Fuse
     from penstock.ladder import Ladder
-    from penstock.outcome import Refusal
     from penstock.record import Record
     from penstock.settings import Settings
     from penstock.worker import Mode
@@ -88,7 +87,7 @@ class Writer:
                 results = await self._divide(batch, error)
             for group, outcome in zip(groups, results, strict=True):
                 outcomes[group.pop()] = outcome
-                if not isinstance(outcome, Poison | Transient):
+                if not isinstance(outcome, Refusal):
                     group.clear()
             groups = sorted((group for group in groups if group), key=lambda group: group[-1])
         return outcomes

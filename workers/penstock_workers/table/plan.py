@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import BatchError
 from penstock.outcome import Poison
 from penstock_workers.table.row import TableRow
-from penstock_workers.table.statements import COMPOSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from penstock.record import Record
     from penstock.worker import Mode
@@ -55,34 +51,34 @@ def steps(
     writers take their locks in one order. Records of one key stay in the batch's order: each
     comes in a later statement than the one before.
     """
-    rounds: defaultdict[str, dict[Hashable, int]] = defaultdict(dict)
     grouped: dict[tuple[str, int, tuple[str, ...]], list[int]] = {}
+    turns = {name: _Turns(table) for name, table in tables.items()}
     for position in positions:
         row = records[position].row
-        table = tables[row.table]
-        turn = 0
-        if table.key:
-            of_key, key = rounds[table.name], _key_reader(table)(row.values)
-            turn = of_key.get(key, 0)
-            of_key[key] = turn + 1
-        columns = _given_columns(table, row) if mode == "update" else _all_columns(table)
-        grouped.setdefault((table.name, turn, columns), []).append(position)
+        of_table = turns[row.table]
+        columns = of_table.columns
+        if mode == "update":  # it leaves alone what a record does not give
+            columns = tuple(column for column in columns if column in row.values)
+        grouped.setdefault((row.table, of_table.next(row.values), columns), []).append(position)
     return [Step(tables[name], columns, tuple(grouped[name, turn, columns])) for name, turn, columns in sorted(grouped)]
 
 
-def _given_columns(table: Table, row: TableRow) -> tuple[str, ...]:
-    """An update leaves alone what a record does not give."""
-    return tuple(column for column in _all_columns(table) if column in row.values)
+class _Turns:
+    """Of a table in one batch: its columns, the key's first, and how many records each key has had."""
 
+    def __init__(self, table: Table) -> None:
+        self.columns = (*table.key, *table.other_columns)
+        self._key_of: Callable[[Mapping[str, Any]], Hashable] | None = itemgetter(*table.key) if table.key else None
+        self._had: dict[Hashable, int] = {}
 
-@lru_cache(maxsize=COMPOSED)
-def _all_columns(table: Table) -> tuple[str, ...]:
-    return (*table.key, *table.other_columns)
-
-
-@lru_cache(maxsize=COMPOSED)
-def _key_reader(table: Table) -> Callable[[Mapping[str, Any]], Hashable]:
-    return itemgetter(*table.key)
+    def next(self, values: Mapping[str, Any]) -> int:
+        """How many records of the same key were there before; where there is no key, none."""
+        if self._key_of is None:
+            return 0
+        key = self._key_of(values)
+        turn = self._had.get(key, 0)
+        self._had[key] = turn + 1
+        return turn
 
 
 def _fault(row: object, tables: Mapping[str, Table]) -> str | None:
@@ -96,6 +92,6 @@ def _fault(row: object, tables: Mapping[str, Table]) -> str | None:
         return f"the mapping names the column {unknown!r}, which table {table.name!r} does not declare"
     for column in table.key:
         value = row.values.get(column)
-        if value is None or not isinstance(value, Hashable):
+        if value is None or type(value).__hash__ is None:
             return f"the key column {column!r} of table {table.name!r} has no value that can be a key"
     return None

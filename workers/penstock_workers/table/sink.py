@@ -195,13 +195,13 @@ class TableSink:
         """The positions that were written."""
         written: set[int] = set()
         for step in steps(records, range(len(records)), self._tables, self._worker.mode):
-            found = await connection.fetch(
+            places = await connection.fetchval(
                 upsert(step.table, step.columns),
                 *step.arrays(records),
                 [records[position].content_hash for position in step.positions],
                 [records[position].version for position in step.positions],
             )
-            written.update(step.positions[row[0] - 1] for row in found)
+            written.update(step.positions[place - 1] for place in places or ())
         return written
 
     async def _append(self, connection: Connection, records: Sequence[Record]) -> set[int]:

@@ -59,7 +59,7 @@ def test_an_upsert() -> None:
         "version = coalesce(excluded.version, stored.version), updated_at = now() "
         "WHERE (stored.hash = excluded.hash AND stored.hash <> '') IS NOT TRUE "
         "AND (stored.version > excluded.version) IS NOT TRUE "
-        'RETURNING "data_id" ) SELECT fresh.penstock_place '
+        'RETURNING "data_id" ) SELECT array_agg(fresh.penstock_place) '
         'FROM unnest($1::text[]) WITH ORDINALITY AS fresh ("data_id", penstock_place) JOIN written USING ("data_id")'
     )
 
