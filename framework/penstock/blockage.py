@@ -27,8 +27,9 @@ class Blockage:
         self._meanwhile = meanwhile
         #: The connections that are blocked, and why.
         self._reasons: dict[object, str] = {}
-        #: The time limits of publishes that are to end with the next notice.
+        #: The time limits of publishes that are to end with the next notice, and what else is told of it.
         self._limits: set[asyncio.Timeout] = set()
+        self._watching: set[Callable[[], None]] = set()
         self._over = asyncio.Event()
         self._over.set()
 
@@ -53,6 +54,8 @@ class Blockage:
         for limit in self._limits:
             if not limit.expired():
                 limit.reschedule(now)
+        for end in self._watching:
+            end()
         self._tell(self.reason)
 
     def end(self, connection: object) -> None:
@@ -89,6 +92,15 @@ class Blockage:
             yield
         finally:
             self._limits.discard(limit)
+
+    def watch(self, end: Callable[[], None]) -> None:
+        """Call `end` with each notice, where publishes are not to wait; it must not wait either."""
+        if self._meanwhile == "raise":
+            self._watching.add(end)
+
+    def unwatch(self, end: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._watching.discard(end)
 
 
 def unheard() -> Blockage:

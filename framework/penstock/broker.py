@@ -25,7 +25,7 @@ from yarl import URL
 
 from penstock import broker_tls, cancellation
 from penstock.broker_address import addresses
-from penstock.broker_transport import Transport
+from penstock.broker_transport import Transport, Wire
 from penstock.errors import LinkError, TopologyError, TopologyMissing
 from penstock.settings_shown import describe
 
@@ -57,7 +57,7 @@ class BrokerConnection(aio_pika.Connection):
     """A connection whose socket is ours; `place` is the "host:port" that serves it.
 
     `receiver` takes deliveries for whoever asks it to; None where the client library is left to do that.
-    `throttle` holds up what comes.
+    `wire` is for publishes past the client library; None where that is left to it. `throttle` holds up what comes.
     """
 
     PARAMETERS = (
@@ -66,6 +66,7 @@ class BrokerConnection(aio_pika.Connection):
     )
     place = ""
     receiver: Receiver | None = None
+    wire: Wire | None = None
     throttle: Throttle
 
 
@@ -90,7 +91,7 @@ async def _connect(
     address: BrokerAddress, settings: RabbitMQ, name: str, blockage: Blockage | None
 ) -> BrokerConnection:
     where = describe(address.url)
-    transport = Transport(blockage, fast_receive=settings.fast_receive)
+    transport = Transport(blockage, fast_receive=settings.fast_receive, fast_publish=settings.fast_publish)
     try:
         connection = BrokerConnection(
             URL(address.url),
@@ -107,6 +108,7 @@ async def _connect(
         raise LinkError(text) from error
     connection.place = address.place
     connection.receiver, connection.throttle = transport.receiver, transport.throttle
+    connection.wire = transport.wire
     return connection
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from aiormq.connection import TransportFactory
@@ -26,21 +26,31 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: The versions of aiormq, as "major.minor", that were seen to miss nothing when deliveries do not reach them.
+#: The versions of aiormq, as "major.minor", that were seen to miss nothing when deliveries, and what is published and
+#: confirmed, go past them.
 TESTED = frozenset({"7.2"})
+
+
+class Wire(NamedTuple):
+    """Both ends of a socket that others use as well; what is written are whole messages."""
+
+    receiver: Receiver
+    writer: asyncio.StreamWriter
 
 
 class Transport(TransportFactory):
     """Opens the socket of one connection; what the broker says of taking messages goes to `blockage`.
 
-    `receiver` then takes deliveries, where `fast_receive` asks for it and the client library is one it was tested with.
-    `throttle` holds up what comes.
+    `receiver` then takes deliveries, where `fast_receive` asks for it and the client library is one it was tested with;
+    `wire` is there in the same way where `fast_publish` asks for it. `throttle` holds up what comes.
     """
 
-    def __init__(self, blockage: Blockage | None, *, fast_receive: bool) -> None:
+    def __init__(self, blockage: Blockage | None, *, fast_receive: bool, fast_publish: bool) -> None:
         self._blockage = blockage
-        self._fast = fast_receive and is_tested(version("aiormq"))
+        self._fast_receive = fast_receive and is_tested(version("aiormq"))
+        self._fast_publish = fast_publish and is_tested(version("aiormq"))
         self.receiver: Receiver | None = None
+        self.wire: Wire | None = None
         self.throttle = Throttle()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -50,18 +60,21 @@ class Transport(TransportFactory):
         host, port = url.host or "localhost", url.port or (PORT if context is None else TLS_PORT)
         loop = asyncio.get_running_loop()
         reader = Receiver(self._blockage, self.throttle)
-        if self._fast:
+        if self._fast_receive:
             self.receiver = reader
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context, **kwargs)
         keep_alive(transport.get_extra_info("socket"))
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        if self._fast_publish:
+            self.wire = Wire(reader, writer)
+        return reader, writer
 
 
 @cache
 def is_tested(found: str) -> bool:
-    """Whether deliveries may be taken from under this version of aiormq. Says so once where they may not."""
+    """Whether messages may go past this version of aiormq, in and out. Says so once where they may not."""
     tested = found.rpartition(".")[0] in TESTED
     if not tested:
-        log.warning("plain_receive_path", aiormq=found, tested=sorted(TESTED))
+        log.warning("plain_broker_path", aiormq=found, tested=sorted(TESTED))
     return tested

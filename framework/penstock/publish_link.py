@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 import uuid
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
-from aiormq.exceptions import PublishError as Returned
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.commands import Basic
 
 from penstock.blockage import unheard
-from penstock.broker import close, connect, ensure_topology, open_channel, request
-from penstock.errors import BrokerBlocked, ChannelRefused, LinkError, NotRouted, PublishError, PublishRefused
+from penstock.broker import close, connect, ensure_topology, open_channel
+from penstock.errors import BrokerBlocked, ChannelRefused, LinkError, PublishError, PublishRefused
+from penstock.publish_channel import LibraryChannel, OwnChannel, unconfirmed
 from penstock.readahead import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aio_pika.abc import AbstractConnection
-    from aiormq.channel import Channel
 
     from penstock.blockage import Blockage
-    from penstock.broker import TopologyMode
+    from penstock.broker import BrokerConnection, TopologyMode
+    from penstock.publish_channel import PublishChannel
     from penstock.reader import Outgoing
     from penstock.settings import RabbitMQ
     from penstock.topology import Topology
@@ -46,7 +45,7 @@ class PublishLink:
         #: The broker that served last.
         self._place = ""
         self._connection: AbstractConnection | None = None
-        self._channel: Channel | None = None
+        self._channel: PublishChannel | None = None
         self._opening = asyncio.Lock()
         #: Publishes that were given the channel, and have not ended yet; and set while there are none.
         self._under_way = 0
@@ -54,8 +53,8 @@ class PublishLink:
         self._quiet.set()
         #: Of the last attempt to open it.
         self._failure: LinkError | None = None
-        # The client library knows a returned message by its id alone: one of each id at a time, or a return is
-        # taken for that of another message and a message that no queue took counts as confirmed.
+        # A returned message is known by its id alone: one of each id at a time, or a return is taken for that of
+        # another message and a message that no queue took counts as confirmed.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Who waits for its turn holds up those behind it, or they would overtake.
         self._queueing = asyncio.Lock()
@@ -96,39 +95,19 @@ class PublishLink:
             turn.release()
 
     async def _publish(
-        self, channel: Channel, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties
+        self, channel: PublishChannel, exchange: str, routing_key: str, body: bytes, properties: Basic.Properties
     ) -> None:
-        seconds = self._settings.publish_timeout
-        await self.blockage.passable(seconds)
-        what = f"not confirmed by {exchange or 'the default exchange'}"
+        await self.blockage.passable(self._settings.publish_timeout)
         try:
-            async with request(what, seconds) as limit:
-                with self.blockage.ends(limit):
-                    await channel.basic_publish(
-                        body,
-                        exchange=exchange,
-                        routing_key=routing_key,
-                        properties=properties,
-                        mandatory=True,
-                        wait=False,
-                    )
+            await channel.publish(exchange, routing_key, body, properties)
+        except PublishRefused:
+            raise
         except LinkError as error:
-            match error.__cause__:
-                case Returned():
-                    text = f"no queue is bound to exchange '{exchange}' for routing key '{routing_key}'"
-                    raise NotRouted(text) from error
-                case DeliveryError():
-                    text = f"the broker refused a message for '{routing_key}' (a queue is full, or unavailable)"
-                    raise PublishRefused(text) from error
-                case TimeoutError() if self.blockage.reason:
-                    # The connection stays: what it still holds arrives before anything that is sent later.
-                    raise BrokerBlocked(f"{what}: {self.blockage.trouble}") from error
-                case _:
-                    await self._close(channel)
-                    raise _lost(error) from error
-        except (TypeError, ValueError, struct.error) as error:  # say, a routing key of more than 255 bytes
-            text = f"a message for routing key '{routing_key}' cannot be put in AMQP's terms: {error}"
-            raise PublishRefused(text) from error
+            if isinstance(error.__cause__, TimeoutError) and self.blockage.reason:
+                # The connection stays: what it still holds arrives before anything that is sent later.
+                raise BrokerBlocked(f"{unconfirmed(exchange)}: {self.blockage.trouble}") from error
+            await self._close(channel)
+            raise _lost(error) from error
 
     async def ensure(self, topologies: Mapping[Topology, TopologyMode]) -> None:
         """Declare or check queues and exchanges. Raises TopologyError, LinkError."""
@@ -143,12 +122,12 @@ class PublishLink:
         if connection is not None:
             await close(connection)
 
-    async def _close(self, channel: Channel) -> None:
+    async def _close(self, channel: PublishChannel) -> None:
         """Close the connection of a channel that failed, unless another publish has opened the next one meanwhile."""
         if self._channel is channel:
             await self.close()
 
-    async def _open(self, before: LinkError | None, given_up: Callable[[], bool] = lambda: False) -> Channel:
+    async def _open(self, before: LinkError | None, given_up: Callable[[], bool] = lambda: False) -> PublishChannel:
         """The channel, opened where it is not. `before` is the failure that was known when somebody began to wait."""
         # In turn even where it is open: nobody overtakes those who have waited for it.
         async with self._opening:
@@ -161,7 +140,7 @@ class PublishLink:
                 try:
                     connection = await connect(self._settings, f"{self._name} publish", self._place, self.blockage)
                     self._connection, self._place = connection, connection.place
-                    self._channel = await open_channel(connection, confirms=True)
+                    self._channel = await self._channel_of(connection)
                 except LinkError as failure:
                     self._failure = failure
                     raise
@@ -169,6 +148,12 @@ class PublishLink:
             if given_up():
                 raise PublishError("not sent: the connection was lost to those before it")
             return self._channel
+
+    async def _channel_of(self, connection: BrokerConnection) -> PublishChannel:
+        channel, seconds = await open_channel(connection, confirms=True), self._settings.publish_timeout
+        if connection.wire is None:
+            return LibraryChannel(channel, seconds, self.blockage)
+        return OwnChannel(channel, seconds, self.blockage, connection.wire)
 
 
 async def failures_of(publishes: Iterable[Awaitable[None]]) -> list[LinkError | None]:

@@ -1,4 +1,4 @@
-"""The receive path: deliveries are decoded from whole reads of the socket, and never reach the client library.
+"""The receive path: deliveries and confirms are decoded from whole reads of the socket, past the client library.
 
 All else that the broker sends goes on to the library as it came. So a message costs no task, no turn of a queue and no
 object but its own, and the connection, its channels and their settling stay the library's.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from penstock.blockage import Blockage
     from penstock.clock import Clock
+    from penstock.confirms import Confirms
     from penstock.splitter import Received
 
 #: A heartbeat of the broker.
@@ -50,6 +51,10 @@ class Receiver(asyncio.StreamReader):
         """
         self._splitter.add(channel, consumer_tag, Registered(generation, received), frame_max)
 
+    def confirm(self, channel: int, confirms: Confirms, frame_max: int) -> None:
+        """Tell `confirms` what the broker says of the publishes of a channel; to be called before the first of them."""
+        self._splitter.confirm(channel, confirms, frame_max)
+
     def forget(self, generation: int, consumer_tag: str = "") -> None:
         """A consumer has ended, which the broker has answered, or its generation with all of them."""
         self._splitter.drop(generation, consumer_tag)
@@ -65,13 +70,17 @@ class Receiver(asyncio.StreamReader):
             return
         now = self._clock.monotonic()
         # It takes a connection on which it hears nothing for dead.
-        if not passed and (runs or self._splitter.taking) and now - self._fed_at >= _SILENCE:
+        answers = self._splitter.answers()
+        if not passed and (runs or answers or self._splitter.taking) and now - self._fed_at >= _SILENCE:
             passed = _HEARTBEAT
         if passed:
             self._fed_at = now
             super().feed_data(passed)
         for consumer, deliveries in runs:
             consumer.received(deliveries)
+        # A message that comes back does so before it is confirmed.
+        for answer in answers:
+            answer()
 
     def set_transport(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a socket."""

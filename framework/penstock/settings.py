@@ -31,8 +31,8 @@ class RabbitMQ(Section):
 
     `tls_ca` is the file of the authorities whose certificates are accepted (None: the system's), `tls_cert` and
     `tls_key` are the client's own certificate and its key, which may be in one file; PEM. `fast_receive` decodes
-    deliveries in Penstock, a read of the socket at a time; without it the client library does, one by one.
-    Times in seconds.
+    deliveries in Penstock, a read of the socket at a time, and `fast_publish` writes what is published there, a turn of
+    the loop at a time; without them the client library does, one by one. Times in seconds.
     """
 
     url: AmqpUrl = None
@@ -49,6 +49,7 @@ class RabbitMQ(Section):
     connect_timeout: float = Field(10, gt=0)
     publish_timeout: float = Field(30, gt=0)
     fast_receive: bool = True
+    fast_publish: bool = True
 
     @model_validator(mode="after")
     def _tls_agrees(self) -> Self:

@@ -1,15 +1,18 @@
-"""Splits what a broker sends into frames, and takes the deliveries of consumers out."""
+"""Splits what a broker sends into frames, and takes the deliveries of consumers and the confirms of publishers out."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from penstock.delivery import Delivery
+from penstock.delivery import NO_GENERATION, Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from penstock.confirms import Confirms
 
     #: Told deliveries, in their order; it must not wait.
     Received = Callable[[Sequence[Delivery]], None]
@@ -21,10 +24,14 @@ _FRAME_ENDED = bytes([_FRAME_END])
 _METHOD, _HEADER, _BODY = 1, 2, 3
 #: Class and number, which begin the payload of a method.
 _DELIVER = b"\x00\x3c\x00\x3c"
+_RETURN = b"\x00\x3c\x00\x32"
+_ACK = b"\x00\x3c\x00\x50"
+_NACK = b"\x00\x3c\x00\x78"
 _BLOCKED = b"\x00\x0a\x00\x3c"
 _UNBLOCKED = b"\x00\x0a\x00\x3d"
 _INDEX = len(_DELIVER)
-#: Of basic.deliver, behind the consumer's tag: the delivery tag, and whether it was delivered before.
+#: Of basic.deliver, behind the consumer's tag: the delivery tag, and whether it was delivered before. Of a confirm: the
+#: tag of a publish, and whether all before it are meant as well.
 _TAG = struct.Struct(">QB")
 #: A content header: class, a weight that means nothing, the body's length; then which properties there are.
 _CONTENT = struct.Struct(">HHQH")
@@ -67,6 +74,10 @@ class Splitter:
         #: By channel and consumer tag.
         self._consumers: dict[tuple[int, bytes], Registered] = {}
         #: By channel.
+        self._confirms: dict[int, Confirms] = {}
+        #: What the bytes in hand have confirmed or refused.
+        self._answers: list[Callable[[], None]] = []
+        #: By channel.
         self._contents: dict[int, _Content] = {}
         #: Exchange and routing key of the last delivery, in AMQP's bytes and as text: mostly the next one's too.
         self._names: tuple[bytes, str, str] = (b"", "", "")
@@ -83,7 +94,7 @@ class Splitter:
 
     def add(self, channel: int, consumer_tag: str, consumer: Registered, frame_max: int) -> None:
         """Take the deliveries of a consumer from now on; `frame_max` is what was agreed on, 0 for no limit."""
-        self._largest = 2 * max(frame_max, _FRAME_MAX) if frame_max else 2**32
+        self._agree(frame_max)
         self._consumers[channel, consumer_tag.encode()] = consumer
 
     def drop(self, generation: int, consumer_tag: str = "") -> None:
@@ -91,6 +102,19 @@ class Splitter:
         for key, consumer in list(self._consumers.items()):
             if consumer.generation == generation and consumer_tag.encode() in {b"", key[1]}:
                 del self._consumers[key]
+
+    def confirm(self, channel: int, confirms: Confirms, frame_max: int) -> None:
+        """Take what is said of the publishes of a channel from now on."""
+        self._agree(frame_max)
+        self._confirms[channel] = confirms
+
+    def _agree(self, frame_max: int) -> None:
+        self._largest = 2 * max(frame_max, _FRAME_MAX) if frame_max else 2**32
+
+    def answers(self) -> list[Callable[[], None]]:
+        """What tells those who wait for a confirm; to be called after what came back was handed over."""
+        answers, self._answers = self._answers, []
+        return answers
 
     @property
     def taking(self) -> bool:
@@ -172,6 +196,8 @@ class Splitter:
         index = data[at : at + _INDEX]
         if index == _DELIVER:
             return self._begin(data, channel, at + _INDEX, end)
+        if (confirms := self._confirms.get(channel)) is not None:
+            return self._answer(confirms, data, channel, at, end)
         if channel == 0 and index == _BLOCKED:
             # A short string: one byte for its length, which is all that is left.
             self._notice(data[at + _INDEX + 1 : end].decode(errors="replace"))
@@ -212,6 +238,22 @@ class Splitter:
         self._complete(consumer, delivery)
         after: int = body.stop + 1
         return after
+
+    def _answer(self, confirms: Confirms, data: bytes, channel: int, at: int, end: int) -> int:
+        """Take what is said of what we have published; see `_method`."""
+        index = data[at : at + _INDEX]
+        if index == _RETURN:
+            # Its id, which is all that matters, comes with the content.
+            returned = Registered(NO_GENERATION, confirms.returned)
+            self._contents[channel] = _Content(returned, 0, "", "", redelivered=False)
+        elif index in {_ACK, _NACK}:
+            if end - at < _INDEX + _TAG.size:
+                raise _malformed(f"a confirm on channel {channel} is cut short")
+            tag, flags = _TAG.unpack_from(data, at + _INDEX)
+            self._answers.append(partial(confirms.settle, tag, multiple=bool(flags & 1), taken=index == _ACK))
+        else:
+            return 0
+        return end + 1
 
     def _continue(self, content: _Content, data: bytes, kind: int, channel: int, payload: slice) -> None:
         """Go on with a delivery that has begun."""

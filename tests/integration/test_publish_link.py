@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 ROWS = 3 * WINDOW
 
 
+@pytest.fixture(params=[True, False], ids=["past the library", "by the library"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    """Both ways out."""
+    return bool(request.param)
+
+
 @asynccontextmanager
-async def publisher(url: str) -> AsyncIterator[PublishLink]:
-    made = PublishLink(RabbitMQ(url=SecretStr(url)), "test")
+async def publisher(url: str, *, fast: bool) -> AsyncIterator[PublishLink]:
+    made = PublishLink(RabbitMQ(url=SecretStr(url), fast_publish=fast), "test")
     try:
         yield made
     finally:
@@ -46,10 +52,10 @@ async def queue(broker_url: str) -> str:
 
 
 @pytest.mark.usefixtures("queue")
-async def test_what_no_queue_takes_names_exchange_and_routing_key(broker_url: str) -> None:
+async def test_what_no_queue_takes_names_exchange_and_routing_key(broker_url: str, *, fast: bool) -> None:
     async with broker.channel(broker_url) as channel:
         await channel.declare_exchange("lonely", durable=True)
-    async with publisher(broker_url) as to:
+    async with publisher(broker_url, fast=fast) as to:
         with pytest.raises(PublishError, match="no queue is bound to exchange 'lonely' for routing key 'artist'"):
             await send(to, "lonely", "artist")
         with pytest.raises(PublishError, match="no queue is bound to exchange '' for routing key 'nowhere'"):
@@ -59,8 +65,8 @@ async def test_what_no_queue_takes_names_exchange_and_routing_key(broker_url: st
 
 
 @pytest.mark.usefixtures("queue")
-async def test_an_exchange_that_is_missing_is_named_and_the_next_publish_works(broker_url: str) -> None:
-    async with publisher(broker_url) as to:
+async def test_an_exchange_that_is_missing_is_named_and_the_next_publish_works(broker_url: str, *, fast: bool) -> None:
+    async with publisher(broker_url, fast=fast) as to:
         with pytest.raises(PublishError, match=r"no exchange 'nowhere' in vhost .*run its worker once"):
             await send(to, "nowhere", "artist")
         await send(to, "shop", "any")
@@ -68,8 +74,10 @@ async def test_an_exchange_that_is_missing_is_named_and_the_next_publish_works(b
 
 
 @pytest.mark.usefixtures("queue")
-async def test_a_routing_key_that_is_too_long_is_refused_and_the_next_publish_works(broker_url: str) -> None:
-    async with publisher(broker_url) as to:
+async def test_a_routing_key_that_is_too_long_is_refused_and_the_next_publish_works(
+    broker_url: str, *, fast: bool
+) -> None:
+    async with publisher(broker_url, fast=fast) as to:
         await send(to, "shop", "k" * 255)
         for key in ("k" * 256, "ü" * 128):
             with pytest.raises(PublishError, match="255"):
@@ -78,18 +86,18 @@ async def test_a_routing_key_that_is_too_long_is_refused_and_the_next_publish_wo
     assert await broker.depth(broker_url, "orders") == 2
 
 
-async def test_a_queue_that_refuses_says_so(broker_url: str) -> None:
+async def test_a_queue_that_refuses_says_so(broker_url: str, *, fast: bool) -> None:
     full: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
     await broker.declare_queue(broker_url, "orders", "shop", full)
-    async with publisher(broker_url) as to:
+    async with publisher(broker_url, fast=fast) as to:
         await send(to, "shop", "any")
         with pytest.raises(PublishError, match="refused a message for 'any'"):
             await send(to, "shop", "any")
     assert await broker.depth(broker_url, "orders") == 1
 
 
-async def test_a_publish_after_a_lost_connection_opens_another(broker_url: str, queue: str) -> None:
-    async with publisher(broker_url) as to:
+async def test_a_publish_after_a_lost_connection_opens_another(broker_url: str, queue: str, *, fast: bool) -> None:
+    async with publisher(broker_url, fast=fast) as to:
         await send(to, "shop", "any")
         await to.close()
         await send(to, "shop", "any")

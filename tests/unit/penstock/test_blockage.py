@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
-from penstock.blockage import Blockage
+from penstock.blockage import Blockage, Meanwhile
 from penstock.errors import BrokerBlocked
 
 
@@ -79,3 +80,19 @@ async def test_who_waits_keeps_his_time_limit() -> None:
     assert not done
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("meanwhile", ["wait", "raise"])
+async def test_who_watches_is_told_of_each_notice_where_publishes_do_not_wait(meanwhile: Meanwhile) -> None:
+    told: list[str] = []
+    blockage = Blockage(lambda _: None, meanwhile)
+    ends = [partial(told.append, name) for name in ("first", "second")]
+    for end in ends:
+        blockage.watch(end)
+    blockage.begin("a connection", "low on memory")
+    blockage.begin("another", "low on memory")
+    for connection in ("a connection", "another"):
+        blockage.end(connection)
+    blockage.unwatch(ends[0])
+    blockage.begin("a connection", "low on disk")
+    assert sorted(told) == (["first", "second", "second"] if meanwhile == "raise" else [])

@@ -56,27 +56,30 @@ def test_of_another_it_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker_transport, "version", lambda _: "7.20.1")
     with capture_logs() as logs:
         for _ in range(3):
-            Transport(None, fast_receive=True)
+            Transport(None, fast_receive=True, fast_publish=True)
     assert logs == [
-        {"event": "plain_receive_path", "log_level": "warning", "aiormq": "7.20.1", "tested": sorted(TESTED)}
+        {"event": "plain_broker_path", "log_level": "warning", "aiormq": "7.20.1", "tested": sorted(TESTED)}
     ]
 
 
 @pytest.mark.parametrize("blockage", [None, unheard()])
-async def test_deliveries_are_taken_where_that_is_asked_for(blockage: Blockage | None) -> None:
-    transport = Transport(blockage, fast_receive=True)
+@pytest.mark.parametrize("receives", [False, True])
+@pytest.mark.parametrize("publishes", [False, True])
+async def test_messages_go_past_the_client_library_where_that_is_asked_for(
+    blockage: Blockage | None, *, receives: bool, publishes: bool
+) -> None:
+    transport = Transport(blockage, fast_receive=receives, fast_publish=publishes)
     reader = await reader_of(transport)
     assert isinstance(reader, Receiver)
-    assert transport.receiver is reader
+    assert transport.receiver is (reader if receives else None)
+    assert (transport.wire.receiver if transport.wire else None) is (reader if publishes else None)
 
 
 @pytest.mark.parametrize("blockage", [None, unheard()])
-@pytest.mark.parametrize("another_version", [False, True])
-async def test_else_they_are_left_to_the_client_library(
-    blockage: Blockage | None, *, another_version: bool, monkeypatch: pytest.MonkeyPatch
+async def test_of_another_version_they_are_left_to_it(
+    blockage: Blockage | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if another_version:
-        monkeypatch.setattr(broker_transport, "version", lambda _: "8.0.0")
-    transport = Transport(blockage, fast_receive=another_version)
+    monkeypatch.setattr(broker_transport, "version", lambda _: "8.0.0")
+    transport = Transport(blockage, fast_receive=True, fast_publish=True)
     await reader_of(transport)
-    assert transport.receiver is None
+    assert (transport.receiver, transport.wire) == (None, None)

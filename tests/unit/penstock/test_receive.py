@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,13 @@ import pytest
 from aiormq.connection import FrameReceiver
 from aiormq.exceptions import AMQPConnectionError, ProtocolSyntaxError
 from pamqp import frame
+from pamqp.body import ContentBody
 from pamqp.commands import Basic, Connection
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from penstock.blockage import Blockage
+from penstock.confirms import Answer, Confirms
 from penstock.receive import Receiver
 from support.clock import ManualClock
 from support.frames import FRAME_MAX, HEARTBEAT, OURS, delivered, raw_frame, short
@@ -193,3 +196,78 @@ async def test_names_that_are_no_utf8_do_not_end_it() -> None:
     fields = short(OURS) + struct.pack(">QB", 1, 0) + short(b"shop\xff") + short(b"\xfeorder")
     receiver.feed_data(raw_frame(1, 1, b"\x00\x3c\x00\x3c" + fields) + raw_frame(2, 1, ContentHeader().marshal()))
     assert [(one.exchange, one.routing_key) for one in found] == [("shop�", "�order")]
+
+
+class Publishing:
+    """A receiver that is told of the publishes on channel 1, of which five wait for an answer."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.receiver = Receiver(None, clock=self.clock)
+        self.confirms = Confirms()
+        deadline = asyncio.get_running_loop().time() + 600
+        self.answers = [self.confirms.add(f"m{number}", deadline) for number in range(1, 6)]
+        self.receiver.confirm(1, self.confirms, FRAME_MAX)
+
+    def found(self) -> list[Answer | None]:
+        self.confirms.lose(ConnectionError())
+        return [None if answer.exception() else answer.result() for answer in self.answers]
+
+    async def passed(self) -> bytes:
+        self.receiver.feed_eof()
+        return await self.receiver.read()
+
+
+def came_back(number: int, body: bytes) -> bytes:
+    header = ContentHeader(0, len(body), Basic.Properties(message_id=f"m{number}"))
+    parts = [ContentBody(body[at : at + 40]) for at in range(0, len(body), 40)]
+    method = Basic.Return(312, "NO_ROUTE", "shop", "nowhere")
+    return b"".join(frame.marshal(one, 1) for one in (method, header, *parts))
+
+
+SAID = (
+    frame.marshal(Basic.Ack(2), 1)
+    + came_back(3, b"x" * 100)
+    + frame.marshal(Basic.QosOk(), 1)
+    # Of another channel.
+    + frame.marshal(Basic.Ack(4, multiple=True), 2)
+    + came_back(1, b"")
+    + HEARTBEAT
+    + frame.marshal(Basic.Nack(4), 1)
+    + frame.marshal(Basic.Ack(3, multiple=True), 1)
+    + frame.marshal(Basic.Return(312, "NO_ROUTE", "shop", "nowhere"), 2)
+)
+
+
+@pytest.mark.parametrize("size", [*range(1, 60), len(SAID)])
+async def test_what_is_said_of_publishes_is_taken_however_it_comes_and_the_rest_goes_on(size: int) -> None:
+    publishing = Publishing()
+    for at in range(0, len(SAID), size):
+        publishing.receiver.feed_data(SAID[at : at + size])
+    assert publishing.found() == [Answer.RETURNED, Answer.CONFIRMED, Answer.RETURNED, Answer.REFUSED, None]
+    others = [frame.marshal(one, number) for one, number in ((Basic.QosOk(), 1), (Basic.Ack(4, multiple=True), 2))]
+    last = frame.marshal(Basic.Return(312, "NO_ROUTE", "shop", "nowhere"), 2)
+    assert await publishing.passed() == b"".join([*others, HEARTBEAT, last])
+
+
+async def test_the_client_library_hears_something_while_only_confirms_come() -> None:
+    publishing = Publishing()
+    for tag in range(1, 6):
+        publishing.clock.time += 0.4
+        publishing.receiver.feed_data(frame.marshal(Basic.Ack(tag), 1))
+    assert publishing.found() == [Answer.CONFIRMED] * 5
+    assert await publishing.passed() == HEARTBEAT
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(raw_frame(1, 1, frame.marshal(Basic.Ack(1), 1)[7:-1][:size]) for size in range(4, 13)),
+        came_back(1, b"x")[:-9] + frame.marshal(Basic.Ack(1), 1),
+    ],
+)
+async def test_what_is_said_of_publishes_in_no_amqp_ends_the_connection(bad: bytes) -> None:
+    publishing = Publishing()
+    publishing.receiver.feed_data(bad)
+    assert isinstance(publishing.receiver.exception(), ConnectionError)
+    assert publishing.found() == [None] * 5
