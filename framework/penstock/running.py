@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-#: Objects made and not yet gone again, after which the youngest are looked through for garbage: some megabytes.
-GARBAGE = 50_000
-
 
 async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload: Callable[[], Settings]) -> int:
     """Run a worker until SIGTERM or SIGINT, or with `drain` until its queue is empty. Returns the exit code.
@@ -42,10 +38,6 @@ async def run_worker(worker: Worker, settings: Settings, *, drain: bool, reload:
     server = HealthServer(process, process.metrics.registry, settings.http.host, port, worker=worker.name)
     await server.start()
     log.info("worker_started", port=server.port, drain=drain)
-    # What was imported stays for good: looking through it for garbage again and again costs more than a batch. So does
-    # looking through the batches, which hold no cycles: they are gone before there are so many objects.
-    gc.freeze()
-    gc.set_threshold(GARBAGE)
     try:
         async with _signals(process, reload):
             await _work(process, drain=drain)

@@ -72,9 +72,25 @@ async def test_exactly_what_is_removed_is_gone(rabbitmq_url: str) -> None:
     async with browsing(rabbit(rabbitmq_url), DLQ) as letters:
         async for held in letters:
             if number_of(held) % 3 == 0:
-                await held.remove()
+                await letters.remove([held.tag])
         await letters.settled()
     assert await contents(rabbitmq_url) == [one for number, one in enumerate(before) if number % 3]
+
+
+@pytest.mark.parametrize("stay", [set(), {0}, {10, 39, 40, 41, 99}], ids=str)
+async def test_of_letters_removed_together_those_between_stay(rabbitmq_url: str, stay: set[int]) -> None:
+    await fill(rabbitmq_url, 100)
+    before = await contents(rabbitmq_url)
+    async with browsing(rabbit(rabbitmq_url), DLQ) as letters:
+        page: list[int] = []
+        async for held in letters:
+            if number_of(held) not in stay:
+                page.append(held.tag)
+            if number_of(held) % 20 == 19:
+                await letters.remove(page)
+                page = []
+        await letters.settled()
+    assert await contents(rabbitmq_url) == [one for number, one in enumerate(before) if number in stay]
 
 
 async def test_letters_that_come_meanwhile_are_not_seen_and_stay(rabbitmq_url: str) -> None:
@@ -108,7 +124,7 @@ async def test_a_dlq_that_is_deleted_meanwhile_is_told(rabbitmq_url: str) -> Non
         with pytest.raises(LinkError, match=DLQ):
             await anext(found)
         with pytest.raises(LinkError, match="cannot be removed"):
-            await held.remove()
+            await letters.remove([held.tag])
 
 
 async def test_large_letters_are_held_by_the_window(rabbitmq_url: str) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from penstock import event_loop
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from types import FrameType
@@ -47,7 +49,7 @@ class Interrupt:
 
 def run_to_its_end(action: Coroutine[Any, Any, None]) -> None:
     """Run `action`; the first SIGINT, SIGTERM or SIGHUP cancels it, and it clears up. Raises typer.Exit after one."""
-    interrupted = asyncio.run(_watched(action))
+    interrupted = event_loop.run(_watched(action))
     if interrupted:
         raise typer.Exit(128 + interrupted)  # as shells tell the end by a signal
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,15 +44,10 @@ GIVE_BACK = 120.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """A letter that is held; it goes back to its place at the end of the browse, unless it is removed."""
+    """A letter that is held; it goes back to its place at the end of the browse, unless its `tag` is removed."""
 
     letter: Letter
     tag: int
-    _letters: Letters = field(repr=False)
-
-    async def remove(self) -> None:
-        """Take the letter out of the DLQ for good, once `settled`. Raises LinkError where it cannot be."""
-        await self._letters.remove(self.tag)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +70,8 @@ class Letters:
         self._changed = asyncio.Event()
         #: By the tags of consumers.
         self._windows: dict[str, _Window] = {}
+        #: The letters up to this tag, which count 1, 2, 3 …, are removed, each of them.
+        self._removed = 0
 
     async def __aiter__(self) -> AsyncIterator[Held]:
         """Oldest first: those that were ready at the start, less what others took meanwhile. Raises LinkError."""
@@ -90,7 +87,7 @@ class Letters:
             delivery = await self._next()
             if delivery is None:
                 return
-            yield Held(letter_of(self._queue, position, delivery), delivery.tag, self)
+            yield Held(letter_of(self._queue, position, delivery), delivery.tag)
             position, letters, size = position + 1, letters + 1, size + len(delivery.body)
 
     async def _ask(self, letters: int) -> None:
@@ -108,11 +105,20 @@ class Letters:
         if self._generation.ended.is_set():
             raise LinkError(f"a letter of {self._queue} cannot be removed: {self._generation.why}")
 
-    async def remove(self, tag: int) -> None:
-        """Acknowledge one delivery of this browse. Raises LinkError."""
+    async def remove(self, tags: Sequence[int]) -> None:
+        """Take letters out of the DLQ for good, once `settled`; `tags` as they were delivered. Raises LinkError."""
         self.check()
-        async with request(f"a letter of {self._queue} cannot be removed"):
-            await self._generation.channel.basic_ack(tag, wait=False)
+        channel, before = self._generation.channel, self._removed
+        # Where no letter is left between them and those removed before, one ack is for all.
+        for tag in tags:
+            if tag == self._removed + 1:
+                self._removed = tag
+        async with request(f"letters of {self._queue} cannot be removed"):
+            if self._removed > before:
+                await channel.basic_ack(self._removed, multiple=True, wait=False)
+            for tag in tags:
+                if tag > self._removed:
+                    await channel.basic_ack(tag, wait=False)
 
     async def settled(self) -> None:
         """Return once the broker has taken every removal so far, so that a kill undoes none. Raises LinkError."""

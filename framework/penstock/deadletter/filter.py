@@ -74,7 +74,7 @@ class Filter:
             self.reason in {None, letter.reason}
             and self.error_class in {None, letter.error_class}
             and self.key in {None, letter.key}
-            and self.group in {None, letter.group}
+            and (self.group is None or self.group == letter.group)
             and self._age_holds(letter.age(now))
             and self._headers_hold(letter)
             and self._paths_hold(letter)

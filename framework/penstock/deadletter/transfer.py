@@ -212,11 +212,10 @@ class Transfer:
     async def _move(self, window: Sequence[tuple[Held, Parcel | Gone]], letters: Letters, course: _Course) -> None:
         failures = await _sent([fate for _, fate in window], course.publisher)
         confirmed = [held for (held, _), failure in zip(window, failures, strict=True) if failure is None]
-        for held in confirmed:
-            await held.remove()
-            course.tally.done += 1
-            course.removed += 1
         if confirmed:
+            await letters.remove([held.tag for held in confirmed])
+            course.tally.done += len(confirmed)
+            course.removed += len(confirmed)
             # Before any of the next window is sent, or a kill could leave more in both places.
             await letters.settled()
         for failure in failures:

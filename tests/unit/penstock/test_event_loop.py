@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 import uvloop
 
 from penstock import event_loop
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """Each test here sets the garbage collector of its process, which others go on in."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 async def loops_found(found: list[asyncio.AbstractEventLoop]) -> int:

@@ -10,7 +10,7 @@ import pytest
 from pamqp.commands import Basic
 
 from penstock.deadletter import transfer
-from penstock.deadletter.browse import WINDOW_BYTES
+from penstock.deadletter.browse import WINDOW_BYTES, Held
 from penstock.deadletter.filter import Filter
 from penstock.deadletter.transfer import Left, Manner, Parcel, Tally, Transfer
 from penstock.errors import LinkError, NotRouted, UsageError
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 QUEUE = "orders.dlq"
 
 
-class Held:
-    def __init__(self, letter: Letter, log: list[str]) -> None:
-        self.letter = letter
-        self._log = log
-
-    async def remove(self) -> None:
-        self._log.append(f"remove {self.letter.position}")
-
-
 class Letters:
     def __init__(self, letters: Sequence[Letter], log: list[str]) -> None:
         self.ready = len(letters)
@@ -44,10 +35,13 @@ class Letters:
 
     async def __aiter__(self) -> AsyncIterator[Held]:
         for letter in self._letters:
-            yield Held(letter, self._log)
+            yield Held(letter, letter.position + 1)
 
     def check(self) -> None:
         self._log.append("check")
+
+    async def remove(self, tags: Sequence[int]) -> None:
+        self._log += [f"remove {tag - 1}" for tag in tags]
 
     async def settled(self) -> None:
         self._log.append("settled")
