@@ -64,6 +64,11 @@ class Blockage:
             self._over.set()
             self._tell("")
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the broker takes nothing, and publishes are not to wait for it."""
+        return bool(self.reason) and self._meanwhile == "raise"
+
     async def over(self) -> None:
         """Return once no connection is blocked: the broker takes messages, or a new connection will tell."""
         await self._over.wait()
@@ -73,7 +78,7 @@ class Blockage:
         if not self.reason:
             return
         trouble = self.trouble
-        if self._meanwhile == "raise":
+        if self.refuses:
             raise BrokerBlocked(trouble)
         try:
             async with asyncio.timeout(seconds):

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 
 class Answer(Enum):
-    """What the broker says of a publish: a queue holds it; a queue refused it; no queue is bound, so it came back."""
+    """What the broker says of a publish: a queue holds it; a queue refused it; no queue is bound, so it came back.
+
+    LATE: nothing, within its time.
+    """
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"
     RETURNED = "returned"
+    LATE = "late"
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +53,7 @@ class Confirms:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, message_id: str, deadline: float) -> asyncio.Future[Answer]:
-        """Count a publish that goes out now. The future raises TimeoutError at the deadline, or what `lose` was told.
+        """Count a publish that goes out now. The future is LATE at the deadline, and raises what `lose` was told.
 
         Deadlines come in order: one clock watches the first of them.
         """
@@ -83,7 +87,7 @@ class Confirms:
         """All that is under way has had its time."""
         for sent in self._sent.values():
             if not sent.answer.done():
-                sent.answer.set_exception(TimeoutError())
+                sent.answer.set_result(Answer.LATE)
 
     def lose(self, error: Exception) -> None:
         """The channel is no more, and no answer comes."""
@@ -111,4 +115,4 @@ class Confirms:
             if sent.deadline > now:
                 self._timer = self._loop.call_at(sent.deadline, self._expire)
                 return
-            sent.answer.set_exception(TimeoutError())
+            sent.answer.set_result(Answer.LATE)

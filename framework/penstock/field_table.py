@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pamqp.common import FieldTable, FieldValue
 
 _LENGTH = struct.Struct(">I")
+#: What encoding raises for what AMQP cannot say; the last of them for tables in tables in tables.
+NOT_AMQP = (TypeError, ValueError, struct.error, RecursionError)
 
 
 class ExactProperties(Basic.Properties):

@@ -12,7 +12,7 @@ from pamqp.header import ContentHeader
 
 from penstock.deadletter.letter import LARGEST_HEADER, encodable
 from penstock.errors import PublishRefused
-from penstock.field_table import ExactProperties
+from penstock.field_table import NOT_AMQP, ExactProperties
 from penstock.idempotency import KEY_HEADER
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def make(
     try:
         Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=True).marshal()
         encoded = ContentHeader(0, len(body), properties).marshal()
-    except (TypeError, ValueError, struct.error) as error:
+    except NOT_AMQP as error:
         text = f"a message for routing key '{routing_key}' cannot be put in AMQP's terms: {error}"
         raise PublishRefused(text) from error
     if len(encoded) > LARGEST_HEADER:

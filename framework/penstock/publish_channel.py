@@ -7,7 +7,6 @@ Here a turn of the loop is one write, and one read brings many confirms. The con
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
@@ -17,6 +16,7 @@ from aiormq.exceptions import PublishError as Returned
 from penstock.broker import BROKER_ERRORS, request
 from penstock.confirms import Answer, Confirms
 from penstock.errors import LinkError, NotRouted, PublishRefused
+from penstock.field_table import NOT_AMQP
 from penstock.publish_frames import frames_of
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class LibraryChannel:
                     raise _refused(routing_key) from error
                 case _:
                     raise
-        except (TypeError, ValueError, struct.error) as error:
+        except NOT_AMQP as error:
             raise _not_encodable(routing_key, error) from error
 
 
@@ -119,11 +119,13 @@ class OwnChannel:
         message_id = properties.message_id = properties.message_id or uuid4().hex
         try:
             frames = frames_of(self._channel.number, exchange, routing_key, body, properties, self._frame_max)
-        except (TypeError, ValueError, struct.error) as error:
+        except NOT_AMQP as error:
             raise _not_encodable(routing_key, error) from error
         try:
             if self._waiting or self._unsent > _ROOM:
                 await self._wait(deadline)
+                if self._blockage.refuses:  # said in the very turn in which the wait ended
+                    raise self._late(exchange) from TimeoutError()
             if self._channel.is_closed:
                 raise ConnectionError("the channel was lost")
             answer = self._confirms.add(message_id, deadline)
@@ -133,15 +135,20 @@ class OwnChannel:
                     raise _not_routed(exchange, routing_key)
                 case Answer.REFUSED:
                     raise _refused(routing_key)
+                case Answer.LATE:
+                    # No exception of the future's, which would hold on to the message until the broker has answered.
+                    raise self._late(exchange) from TimeoutError()
         except TimeoutError as error:
-            text = f"{unconfirmed(exchange)}: the broker did not answer within {self._seconds:g} s"
-            raise LinkError(text) from error
+            raise self._late(exchange) from error
         except BROKER_ERRORS as error:
             raise LinkError(f"{unconfirmed(exchange)}: {error}") from error
 
     @property
     def _unsent(self) -> int:
         return self._size + self._writer.transport.get_write_buffer_size()
+
+    def _late(self, exchange: str) -> LinkError:
+        return LinkError(f"{unconfirmed(exchange)}: the broker did not answer within {self._seconds:g} s")
 
     async def _wait(self, deadline: float) -> None:
         """Wait, behind those who came before, until the socket has taken most of what it was given."""

@@ -80,7 +80,7 @@ class Splitter:
         #: By channel.
         self._contents: dict[int, _Content] = {}
         #: Exchange and routing key of the last delivery, in AMQP's bytes and as text: mostly the next one's too.
-        self._names: tuple[bytes, str, str] = (b"", "", "")
+        self._names: tuple[bytes, str, str] = (b"\0\0", "", "")
         #: Deliveries that the bytes in hand completed; neighbours of one consumer stand together.
         self._runs: list[tuple[Registered, list[Delivery]]] = []
         #: The beginning of a frame, and how many bytes of it must be there before it is worth another look.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 
 ON_NEO4J = pytest.mark.parametrize("graph_url", [pytest.param("neo4j", marks=pytest.mark.neo4j)], indirect=True)
 ON_ARCADEDB = pytest.mark.parametrize("graph_url", ["arcadedb"], indirect=True)
+
+
+class Watched(str):
+    """A text that says when it is gone."""
+
+    __slots__ = ("gone",)
+    gone: list[str]
+
+    def __del__(self) -> None:
+        self.gone.append(str(self))
 
 
 def unopened_sink() -> GraphSink:
@@ -125,6 +136,20 @@ async def test_a_node_holds_key_properties_hash_and_version(sink: GraphSink, sto
         "hash": written.content_hash,
         "version": 5,
     }
+
+
+@ON_NEO4J
+async def test_what_was_written_is_not_held_on_to(sink: GraphSink) -> None:
+    title = Watched("Seven")
+    title.gone = gone = []
+    written = record(NodeRow("master", "7", {"title": title}))
+    gc.disable()  # objects in cycles stay until it comes by, which may be many batches later
+    try:
+        assert await put(sink, written) == [WRITTEN]
+        del written, title
+        assert gone == ["Seven"]
+    finally:
+        gc.enable()
 
 
 async def test_a_property_that_goes_away_is_removed(sink: GraphSink, store: Store) -> None:

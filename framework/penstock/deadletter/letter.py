@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pamqp.header import ContentHeader
 
 from penstock.delivery import LEFT_OUT_HEADER, ORIGIN_HEADERS
-from penstock.field_table import ExactProperties
+from penstock.field_table import NOT_AMQP, ExactProperties
 from penstock.idempotency import KEY_HEADER, header_key
 
 if TYPE_CHECKING:
@@ -134,5 +133,5 @@ def can_be_sent(properties: Basic.Properties) -> bool:
     """Whether the properties can be encoded and fit in a frame: what cannot would hold up its worker for ever."""
     try:
         return len(ContentHeader(0, 0, properties).marshal()) <= LARGEST_HEADER
-    except (TypeError, ValueError, struct.error):
+    except NOT_AMQP:
         return False

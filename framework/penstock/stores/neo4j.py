@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from penstock.stores.neo4j_errors import DRIVER_ERRORS, ENCODING_ERRORS, classif
 from penstock.stores.regions import in_regions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from neo4j import AsyncDriver, AsyncSession, AsyncTransaction, SummaryCounters
 
@@ -70,15 +70,31 @@ class Transaction:
 
         Raises BatchError for a parameter that cannot be sent; the transaction stays usable.
         """
-        try:
-            result = await self._transaction.run(statement, dict(parameters or {}))
-        except ENCODING_ERRORS as error:
-            raise classify(error) from error
-        rows = [list(record.values()) async for record in result]
-        summary = await result.consume()
+        with _lent(parameters or {}) as given:
+            try:
+                result = await self._transaction.run(statement, given)
+            except ENCODING_ERRORS as error:
+                raise classify(error) from error
+            rows = [list(record.values()) async for record in result]
+            summary = await result.consume()
         self._pool.agent = summary.server.agent
         self.counters.update(_counted(summary.counters))
         return rows
+
+
+@contextmanager
+def _lent(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Parameters whose lists are the driver's own, and empty at the end.
+
+    Its result is in a cycle and keeps what it was given until garbage is looked for, which may be many batches later.
+    """
+    given = {name: list(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    try:
+        yield given
+    finally:
+        for value in given.values():
+            if isinstance(value, list):
+                value.clear()
 
 
 class Pool:

@@ -63,6 +63,17 @@ def test_what_stands_before_the_unreadable_is_kept_and_a_letter_of_it_says_so(wh
     assert properties.headers["penstock-key"] == "k1"
 
 
+@pytest.mark.parametrize("levels", [100, 200, 300])
+def test_of_headers_nested_so_deep_that_they_cannot_be_sent_a_letter_has_none(levels: int) -> None:
+    delivery = make_delivery(properties=header(HEADERS, deep(levels)))
+    with capture_logs():
+        headers = letter_headers(delivery, Poison("invalid", "E", "m"), "w", None, 0.0)
+        properties = sendable(delivery.properties, headers)
+    assert can_be_sent(properties)
+    assert properties.headers is not None
+    assert (LEFT_OUT_HEADER in properties.headers) == (levels > 100)
+
+
 @pytest.mark.parametrize("bad", [header(HEADERS, deep(5_000)), header(HEADERS, b"\xff"), header(1, b"\x00")])
 def test_of_unreadable_headers_there_are_none(bad: bytes) -> None:
     with capture_logs() as logs:

@@ -140,6 +140,20 @@ async def test_those_who_wait_for_such_a_peer_have_their_time() -> None:
         assert {type(error.__cause__) for error in done if error} == {TimeoutError}
 
 
+async def test_what_is_late_is_not_held_on_to() -> None:
+    gone: list[str] = []
+
+    class Body(bytes):
+        def __del__(self) -> None:
+            gone.append("gone")
+
+    async with opened(seconds=0.05) as one:
+        with pytest.raises(LinkError, match="did not answer within"):
+            await one.channel.publish("shop", "k", Body(b"{}"), Basic.Properties(message_id="k"))
+        # The broker may still answer: what it says is not taken for another's.
+        assert gone
+
+
 async def test_a_notice_ends_those_who_wait_for_it_and_those_who_wait_for_a_confirm() -> None:
     blockage = Blockage(lambda _: None, "raise")
     async with opened(blockage=blockage) as one:

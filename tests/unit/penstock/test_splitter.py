@@ -7,6 +7,7 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import frame
@@ -253,6 +254,16 @@ def test_a_large_body_comes_in_many_frames_and_reads() -> None:
         for delivery in run
     ]
     assert [(delivery.tag, delivery.body) for delivery in found] == [(1, body), (2, b"")]
+
+
+@pytest.mark.parametrize("missing", [2, 3, 11])
+def test_a_deliver_that_is_cut_short_is_no_amqp_not_even_the_first(missing: int) -> None:
+    one, _ = splitter()
+    # Behind the consumer's tag: a delivery tag of 8 bytes, one of flags, and one for the length of each empty name.
+    method = frame.marshal(Basic.Deliver(OURS, 1, redelivered=False, exchange="", routing_key=""), 1)[7:-1]
+    cut = method[:-missing]
+    with pytest.raises(ConnectionError, match="deliver on channel 1 is cut short"):
+        one.split(struct.pack(">BHI", 1, 1, len(cut)) + cut + b"\xce" + delivered(1, b"{}"))
 
 
 NOTICES = b"".join(
