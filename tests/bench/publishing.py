@@ -42,6 +42,7 @@ RATIOS = (
     Ratio("publisher_vs_aio_pika", "publisher", "publish_aio_pika"),
     Ratio("replay_one_vs_publish", "replay_one", "publish"),
     Ratio("replay_vs_publish", "replay", "publish"),
+    Ratio("replay_vs_aio_pika", "replay", "publish_aio_pika"),
 )
 
 
