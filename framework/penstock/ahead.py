@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from penstock.outcome import Poison
     from penstock.record import Record
 
-#: Deliveries decoded at a stretch, and bytes of them, some tenths of a millisecond: the sink's answer waits no longer.
+#: Deliveries decoded at a stretch at most, and seconds after which it ends: the sink's answer waits no longer.
 STRETCH = 32
-STRETCH_BYTES = 256 * 1024
+STRETCH_SECONDS = 0.0001
 
 
 class Ahead:
@@ -52,10 +53,12 @@ class Ahead:
 
     def _stretch(self, count: int, byte_size: int) -> int:
         """Decode some, of so many bytes at most but for the last one; how many bytes they have."""
-        size = 0
+        size, until = 0, monotonic() + STRETCH_SECONDS
         for delivery in self._buffer.behind(len(self.decoded), min(STRETCH, count - len(self.decoded))):
-            if size >= min(byte_size, STRETCH_BYTES) or delivery.is_suspect:
+            if size >= byte_size or delivery.is_suspect:
                 break
             self.decoded[delivery] = self._codec.decode(delivery)
             size += max(1, len(delivery.body))
+            if monotonic() >= until:
+                break
         return size
