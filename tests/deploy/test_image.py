@@ -155,7 +155,9 @@ def test_a_worker_is_confined_and_its_health_is_seen(setting: Setting) -> None:
 
 def test_sigterm_ends_it_before_the_worker_has_begun(setting: Setting) -> None:
     with setting.start("run", NAME) as container:
-        # From here on tini is process 1. Its child is not yet a Python, or one that still imports.
+        # A shell that still mounts has children as well, and as process 1 it would take no notice of the signal.
+        wait_until(lambda: container.about_first("comm") == "tini\n", 10, "tini is process 1")
+        # Its child is not yet a Python, or one that still imports.
         wait_until(lambda: len(descendants(container.pid)) == 2, 10, "a child of process 1")
         container.signal(signal.SIGTERM)
         assert container.wait(10) == 128 + signal.SIGTERM

@@ -75,6 +75,10 @@ class Container(Process):
         wait_until(lambda: bool(descendants(self.pid)), 10, "process 1")
         return descendants(self.pid)[0]
 
+    def about_first(self, name: str) -> str:
+        """A file of /proc about process 1."""
+        return Path(f"/proc/{self.first}/{name}").read_text()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to process 1, as `docker stop` does."""
         os.kill(self.first, number)
