@@ -164,6 +164,21 @@ async def test_a_notice_ends_those_who_wait_for_it_and_those_who_wait_for_a_conf
         assert {type(error.__cause__) for error in done if error} == {TimeoutError}
 
 
+async def test_a_notice_ends_one_whose_wait_is_over_in_the_same_turn() -> None:
+    blockage = Blockage(lambda _: None, "raise")
+    async with opened(blockage=blockage) as one:
+        publishes = [one.publish(f"k{number}", LARGE) for number in range(60)]
+        await asyncio.sleep(0.1)
+        # As a socket does that can be written to and read from in one turn of the loop.
+        protocol = one.writer.transport.get_protocol()
+        assert isinstance(protocol, asyncio.StreamReaderProtocol)
+        protocol.resume_writing()
+        blockage.begin("a connection", "low on memory")
+        async with asyncio.timeout(10):
+            done = await asyncio.gather(*publishes, return_exceptions=True)
+        assert {type(error.__cause__) for error in done if error} == {TimeoutError}
+
+
 async def test_a_loss_is_told_to_all_and_nothing_is_sent_after_it() -> None:
     async with opened() as one:
         one.peer.reads.set()
